@@ -1,0 +1,50 @@
+import type { ServerKey } from "../protocol/ids.ts";
+import type { Answer, HostEvent } from "../protocol/session-api.ts";
+import type { CallKey, PortKey, RequestKey, SocketKey, WriteKey } from "./facts.ts";
+import type { JournalEntry } from "./journal.ts";
+
+/** What is to be done: the core's only outputs. The runtime obeys in order and reports back as facts. */
+export type Effect =
+  | {
+      readonly do: "open-socket";
+      readonly socket: SocketKey;
+      readonly server: ServerKey;
+      readonly clientId: string;
+    }
+  /** After this no more facts of that socket count, whatever the platform still says. */
+  | { readonly do: "close-socket"; readonly socket: SocketKey }
+  | { readonly do: "send-text"; readonly socket: SocketKey; readonly text: string }
+  | {
+      readonly do: "request";
+      readonly request: RequestKey;
+      readonly server: ServerKey;
+      readonly method: "GET" | "POST";
+      /** Below the server's address, with query. */
+      readonly path: string;
+      readonly body?: string;
+      readonly timeoutMs: number;
+    }
+  /** Previews in it are transferred: their buffers are gone from here afterwards. */
+  | {
+      readonly do: "post-batch";
+      readonly port: PortKey;
+      readonly batch: number;
+      readonly events: readonly HostEvent[];
+    }
+  /** Post a message to yourself; when it comes back, say `port-ticked`. */
+  | { readonly do: "request-tick"; readonly port: PortKey }
+  | { readonly do: "answer"; readonly call: CallKey; readonly answer: Answer<unknown> }
+  /** The call may go on to this server; the runtime moves the bytes and answers by itself. */
+  | {
+      readonly do: "allow-transfer";
+      readonly call: CallKey;
+      readonly port: PortKey;
+      readonly server: ServerKey;
+      readonly serverId: string;
+    }
+  | { readonly do: "write-journal"; readonly write: WriteKey; readonly entry: JournalEntry }
+  | { readonly do: "erase-journal"; readonly taskIds: readonly string[] }
+  | { readonly do: "read-journal"; readonly write: WriteKey; readonly tabId: string }
+  /** Say `time-passed` at this monotonic time, and at no other; undefined: never. */
+  | { readonly do: "wake"; readonly at: number | undefined }
+  | { readonly do: "log"; readonly level: "debug" | "warn"; readonly message: string };

@@ -1,0 +1,19 @@
+import type { Epoch, PortId, TabId } from "./ids.ts";
+import { protocolVersion } from "./version.ts";
+
+const prefix = `comfy-tabs/${protocolVersion.major}`;
+
+/** The SharedWorker's name. It holds what decides whether two tabs may share a host, never the server list. */
+export const workerName = (name: string): string => `${prefix}/${name}`;
+
+/** Held by a host for as long as it lives: granted to anybody else, it says that the host is gone. */
+export const hostLock = (epoch: Epoch): string => `${prefix}/host/${epoch}`;
+
+/** Held by a tab for as long as its port is alive. */
+export const tabLock = (portId: PortId): string => `${prefix}/tab/${portId}`;
+
+/** Held by the one page that may call itself `tabId`: a duplicated tab copies the id, but not the lock. */
+export const identityLock = (name: string, tabId: TabId): string => `${prefix}/identity/${name}/${tabId}`;
+
+/** Where a tab keeps who it is across reloads (`sessionStorage`). */
+export const identityKey = (name: string): string => `${prefix}/identity/${name}`;

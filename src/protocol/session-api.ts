@@ -1,0 +1,244 @@
+import type { WireError } from "./errors.ts";
+import type { PortTaskEvent, TaskSnapshot } from "./tasks.ts";
+
+/**
+ * What a tab may call at its host: the Comlink surface of one port. Every argument is a short string,
+ * JSON text, or (in `upload` only) one Blob; whatever else arrives is refused before Comlink sees it.
+ * All calls are idempotent, so that they can be repeated at a new host.
+ *
+ * @typeParam Bytes the platform's `Blob`, which this folder cannot name
+ */
+export interface SessionApi<Bytes> {
+  /** The first call on a port. @param hello JSON of {@link Hello} */
+  hello(hello: string): Promise<Answer<Welcome>>;
+  /** More servers for this tab. @param servers JSON of `ServerDeclaration[]` */
+  addServers(servers: string): Promise<Answer<null>>;
+  /** @param submission JSON of {@link Submission} @param workflow the workflow's JSON */
+  submit(submission: string, workflow: string): Promise<Answer<TaskSnapshot>>;
+  /** @param registration JSON of {@link Registration} */
+  register(registration: string): Promise<Answer<TaskSnapshot>>;
+  clientId(serverId: string): Promise<Answer<string>>;
+  cancel(taskId: string): Promise<Answer<boolean>>;
+  dismiss(taskId: string): Promise<Answer<null>>;
+  /** @param upload JSON of {@link UploadRequest} */
+  upload(upload: string, file: Bytes): Promise<Answer<UploadedFile>>;
+  /** Stops an upload or a download of this tab. @param transferId as given in its request */
+  abort(transferId: string): Promise<Answer<null>>;
+  /** @param request JSON of {@link FileRequest} */
+  fetchFile(request: string): Promise<Answer<Bytes>>;
+  /** The server's `/object_info` as text: parsed by the tab that wants it, not by the worker. */
+  objectInfo(serverId: string): Promise<Answer<string>>;
+  diagnostics(): Promise<Answer<HostDiagnostics>>;
+}
+
+/** The methods that a port lets through; nothing else on the facade can be reached. */
+export const sessionMethods = [
+  "hello",
+  "addServers",
+  "submit",
+  "register",
+  "clientId",
+  "cancel",
+  "dismiss",
+  "upload",
+  "abort",
+  "fetchFile",
+  "objectInfo",
+  "diagnostics",
+] as const satisfies readonly (keyof SessionApi<unknown>)[];
+
+export type SessionMethod = (typeof sessionMethods)[number];
+
+/** Errors cross as values: an exception would lose its code. */
+export type Answer<T> = { readonly ok: T } | { readonly error: WireError };
+
+/** Longest workflow, in characters of JSON. */
+export const workflowLimit = 16 * 1024 * 1024;
+/** Longest other argument, in characters. */
+export const argumentLimit = 1024 * 1024;
+
+export type Auth =
+  | {
+      readonly type: "basic";
+      readonly username: string;
+      readonly password: string;
+      readonly account?: string;
+    }
+  | { readonly type: "bearer"; readonly token: string; readonly account?: string }
+  /** Sent as a query parameter: the only credential that a WebSocket in a browser can carry. Default name `token`. */
+  | { readonly type: "query"; readonly token: string; readonly name?: string; readonly account?: string }
+  | { readonly type: "cookie"; readonly account?: string };
+
+/** A server as a tab declares it. `url` is normalised by the tab: http(s), no trailing slash, no query. */
+export interface ServerDeclaration {
+  readonly id: string;
+  readonly url: string;
+  readonly weight?: number;
+  readonly auth?: Auth;
+  readonly broadcastTypes?: readonly string[];
+}
+
+export interface Hello {
+  readonly protocol: { readonly major: number; readonly minor: number };
+  readonly build: string;
+  readonly portId: string;
+  readonly tabId: string;
+  /** Proves that a later port with this `tabId` is the same tab. */
+  readonly tabSecret: string;
+  readonly windowId: string;
+  readonly servers: readonly ServerDeclaration[];
+  /** What the tab itself remembers of its tasks: a new host without a journal starts from this. */
+  readonly tasks: readonly KnownTask[];
+  readonly previews: "newest" | "none";
+  /** Whether the tab holds a Web Lock named after its port, for the host to wait on. */
+  readonly hasLock: boolean;
+}
+
+export interface KnownTask {
+  readonly taskId: string;
+  readonly promptId?: string;
+  readonly serverId?: string;
+  readonly label?: string;
+  readonly lastSeq: number;
+  readonly settled: boolean;
+}
+
+export type Welcome =
+  | {
+      readonly protocol: { readonly major: number; readonly minor: number };
+      readonly build: string;
+      readonly epoch: string;
+      readonly mode: HostMode;
+      readonly servers: readonly ServerSnapshot[];
+      readonly tasks: readonly TaskSnapshot[];
+    }
+  /** Another tab is alive under this `tabId`: mint a new one and say hello again. */
+  | { readonly refused: "tab-id-taken"; readonly epoch: string };
+
+export type HostMode = "shared" | "solo";
+
+export interface Submission {
+  readonly taskId: string;
+  readonly promptId: string;
+  /** The server the app asked for. */
+  readonly server?: string;
+  /** Servers that hold files this workflow uses; tried before the least busy one. */
+  readonly filesAt?: readonly string[];
+  readonly front?: boolean;
+  readonly extraData?: { readonly [key: string]: unknown };
+  readonly label?: string;
+}
+
+export interface Registration {
+  readonly taskId: string;
+  readonly serverId: string;
+  readonly promptId: string;
+  readonly label?: string;
+}
+
+export interface UploadRequest {
+  /** Names the transfer in progress events and in `abort`. */
+  readonly transferId: string;
+  readonly server?: string;
+  readonly kind: "image" | "mask";
+  readonly filename: string;
+  readonly subfolder?: string;
+  readonly type?: "input" | "temp" | "output";
+  readonly overwrite?: boolean;
+  /** For a mask: the image it belongs to. */
+  readonly original?: { readonly filename: string; readonly subfolder: string; readonly type: string };
+}
+
+export interface UploadedFile {
+  /** The name that the server chose, which may differ from the one asked for. */
+  readonly name: string;
+  readonly subfolder: string;
+  readonly type: string;
+  readonly serverId: string;
+  /** What a node's input wants to hear: `subfolder/name`. */
+  readonly input: string;
+}
+
+export interface FileRequest {
+  readonly transferId: string;
+  readonly serverId: string;
+  /** A path below the server's address, with query: `/view?filename=…`. */
+  readonly path: string;
+}
+
+export interface ServerSnapshot {
+  readonly id: string;
+  readonly url: string;
+  readonly connection: "idle" | "connecting" | "open" | "waiting";
+  /** Pending and running prompts of everybody; undefined until the server has said. */
+  readonly queueRemaining: number | undefined;
+  readonly version: string | undefined;
+  /** Why there is no connection. */
+  readonly error?: WireError;
+}
+
+export interface HostDiagnostics {
+  readonly mode: HostMode;
+  readonly epoch: string;
+  readonly build: string;
+  readonly protocol: string;
+  readonly journal: "memory" | "indexeddb";
+  /** Live ports, this tab's among them. */
+  readonly tabs: number;
+  readonly servers: readonly {
+    readonly id: string;
+    readonly url: string;
+    readonly connection: ServerSnapshot["connection"];
+    /** Sockets the host holds to this server: 0 or 1. */
+    readonly sockets: number;
+    readonly socketsOpened: number;
+    readonly clientId: string | undefined;
+    readonly version: string | undefined;
+  }[];
+  readonly outbox: { readonly waiting: number; readonly unacknowledged: number };
+  /** Own tasks only. */
+  readonly tasks: { readonly open: number; readonly settled: number };
+  /** Second runs under an id of this host's that were seen, and removed before they ran. */
+  readonly twins: { readonly seen: number; readonly removed: number };
+}
+
+/** What a host tells a tab without being asked, batched, on the same port as the calls' answers. */
+export interface EventEnvelope {
+  readonly comfyTabs: "events";
+  readonly epoch: string;
+  /** Counts up by one on each port, from 1. To be acknowledged. */
+  readonly batch: number;
+  readonly events: readonly HostEvent[];
+}
+
+export type HostEvent =
+  | { readonly kind: "task"; readonly event: PortTaskEvent }
+  | { readonly kind: "server"; readonly server: ServerSnapshot }
+  | {
+      readonly kind: "transfer";
+      readonly transferId: string;
+      readonly loaded: number;
+      readonly total: number;
+    }
+  /** A custom message of a type that this tab's `broadcastTypes` lists. */
+  | {
+      readonly kind: "message";
+      /** Counts up on each port. */
+      readonly number: number;
+      readonly serverId: string;
+      readonly type: string;
+      readonly data: unknown;
+    };
+
+/** What a tab tells its host without expecting an answer. */
+export type TabEnvelope =
+  /** All batches up to this one have been taken. Flow control only. */
+  | { readonly comfyTabs: "ack"; readonly batch: number }
+  /** The page goes into the back/forward cache, where a message would evict it. */
+  | { readonly comfyTabs: "suspend" }
+  | { readonly comfyTabs: "resume" }
+  /** The page goes away. A hint: the tab's lock has the last word. */
+  | { readonly comfyTabs: "goodbye" };
+
+/** Acknowledge at least every so many batches, and every so many bytes of previews. */
+export const acknowledgeEvery = { batches: 8, bytes: 1024 * 1024 } as const;
