@@ -92,6 +92,8 @@ export interface PortHello {
   readonly servers: readonly DeclaredServer[];
   readonly tasks: readonly KnownTask[];
   readonly previews: "newest" | "none";
+  /** The tab holds a lock that tells its life, and one that nobody else has on its id. */
+  readonly hasLock: boolean;
 }
 
 /** A tab's server, resolved by the runtime to the host's key for address and account. */

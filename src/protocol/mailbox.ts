@@ -10,10 +10,20 @@ import type { TaskEventOf } from "./tasks.ts";
 export class Mailbox<Item> {
   readonly #items = new Map<string, Item>();
   readonly #keyOf: (item: Item) => string;
+  readonly #limitOf: (item: Item) => { readonly kind: string; readonly limit: number } | undefined;
+  readonly #counts = new Map<string, number>();
 
-  /** @param keyOf two items with the same key: only the newer one is kept, in its own place in the order */
-  constructor(keyOf: (item: Item) => string) {
+  /**
+   * @param keyOf two items with the same key: only the newer one is kept, at the end
+   * @param limitOf how many items of a kind are kept; beyond that the oldest of the kind is dropped.
+   *   Default: no limit
+   */
+  constructor(
+    keyOf: (item: Item) => string,
+    limitOf: (item: Item) => { readonly kind: string; readonly limit: number } | undefined = () => undefined,
+  ) {
     this.#keyOf = keyOf;
+    this.#limitOf = limitOf;
   }
 
   get size(): number {
@@ -22,14 +32,19 @@ export class Mailbox<Item> {
 
   put(item: Item): void {
     const key = this.#keyOf(item);
-    this.#items.delete(key);
+    this.#remove(key);
     this.#items.set(key, item);
+    const bound = this.#limitOf(item);
+    if (!bound) return;
+    const count = (this.#counts.get(bound.kind) ?? 0) + 1;
+    this.#counts.set(bound.kind, count);
+    if (count > bound.limit) this.#removeOldest(bound.kind);
   }
 
   /** Takes the oldest item. */
   take(): Item | undefined {
     for (const [key, item] of this.#items) {
-      this.#items.delete(key);
+      this.#remove(key);
       return item;
     }
     return undefined;
@@ -37,11 +52,27 @@ export class Mailbox<Item> {
 
   /** Forgets what `matches`. */
   drop(matches: (item: Item) => boolean): void {
-    for (const [key, item] of this.#items) if (matches(item)) this.#items.delete(key);
+    for (const [key, item] of this.#items) if (matches(item)) this.#remove(key);
   }
 
   items(): Item[] {
     return [...this.#items.values()];
+  }
+
+  #remove(key: string): void {
+    const item = this.#items.get(key);
+    if (item === undefined) return;
+    this.#items.delete(key);
+    const kind = this.#limitOf(item)?.kind;
+    if (kind !== undefined) this.#counts.set(kind, (this.#counts.get(kind) ?? 1) - 1);
+  }
+
+  #removeOldest(kind: string): void {
+    for (const [key, item] of this.#items) {
+      if (this.#limitOf(item)?.kind !== kind) continue;
+      this.#remove(key);
+      return;
+    }
   }
 }
 

@@ -124,6 +124,8 @@ export interface Submission {
   readonly server?: string;
   /** Servers that hold files this workflow uses; tried before the least busy one. */
   readonly filesAt?: readonly string[];
+  /** How many nodes the workflow has: what `overall` progress is measured against. */
+  readonly nodes?: number;
   readonly front?: boolean;
   readonly extraData?: { readonly [key: string]: unknown };
   readonly label?: string;

@@ -1,0 +1,105 @@
+import { deleteBody, interruptBody } from "../comfy/bodies.ts";
+import { readCancelled } from "../comfy/jobs.ts";
+import { answer } from "./delivery.ts";
+import type { CallKey, HttpAnswer } from "./facts.ts";
+import { surveySoon } from "./look-up.ts";
+import { ask } from "./requests.ts";
+import { serverOf } from "./servers.ts";
+import type { Coordinator, Purpose, Server, Task } from "./state.ts";
+import { isOver, settle, warn, writeJournal } from "./task-lifecycle.ts";
+import { setTimer } from "./timers.ts";
+
+const answerAfterMs = 30_000;
+const againAfterMs = 2_000;
+
+/** Stops the owner's own task and nothing else. The intent stays, also after the call has answered `false`. */
+export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
+  if (task.stage.at === "settled") {
+    answer(c, call, { ok: false });
+    return;
+  }
+  const first = task.cancel === undefined;
+  task.cancel ??= { calls: [], request: undefined, confirmed: false, hopeless: false };
+  if (task.cancel.hopeless) {
+    answer(c, call, { ok: false });
+    return;
+  }
+  task.cancel.calls.push(call);
+  setTimer(c, `cancel-deadline ${task.id}`, {
+    at: c.moment.now + answerAfterMs,
+    timer: "cancel-deadline",
+    task: task.id,
+  });
+  if (task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
+  // Journalled before anything is sent: a prompt that then vanishes was cancelled by its owner, not lost.
+  else if (first && task.stage.at !== "journalling" && !isOver(task))
+    writeJournal(c, task, { for: "cancel", task: task.id });
+}
+
+/** The journal has the intent. A task on its way is stopped when the server is known to have it. */
+export function pursueCancel(c: Coordinator, task: Task): void {
+  const server = serverOf(c, task);
+  const { cancel } = task;
+  if (!cancel || !server || isOver(task) || cancel.request !== undefined || cancel.hopeless) return;
+  if (task.stage.at !== "queued" && task.stage.at !== "running") return;
+  setTimer(c, `cancel-again ${task.id}`, {
+    at: c.moment.now + againAfterMs,
+    timer: "cancel-again",
+    task: task.id,
+  });
+  if (!server.abilities) {
+    ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
+  } else if (server.abilities.cancelJob) {
+    const path = `/api/jobs/${encodeURIComponent(task.promptId)}/cancel`;
+    cancel.request = ask(c, { for: "cancel", task: task.id, step: "job" }, server.key, path, "{}");
+  } else {
+    const body = deleteBody([task.promptId]);
+    cancel.request = ask(c, { for: "cancel", task: task.id, step: "delete" }, server.key, "/queue", body);
+  }
+}
+
+export function cancelAnswered(
+  c: Coordinator,
+  task: Task,
+  { step }: Extract<Purpose, { for: "cancel" }>,
+  reply: HttpAnswer,
+): void {
+  const server = serverOf(c, task);
+  const { cancel } = task;
+  if (!cancel || !server || isOver(task)) return;
+  cancel.request = undefined;
+  if (!("status" in reply) || reply.status !== 200) return; // once more, by the timer
+  if (step === "job" && readCancelled(reply.text)) cancel.confirmed = true;
+  if (step === "delete" && server.abilities?.targetedInterrupt) {
+    // It may have begun to run meanwhile. The server compares the id before it interrupts.
+    const body = interruptBody(task.promptId);
+    cancel.request = ask(
+      c,
+      { for: "cancel", task: task.id, step: "interrupt" },
+      server.key,
+      "/interrupt",
+      body,
+    );
+    return;
+  }
+  if (step === "delete" && task.stage.at === "running") giveUp(c, server, task);
+  surveySoon(c, server, 0);
+}
+
+/** Below 0.3.57 every interrupt hits whatever runs, so a running prompt is left to end (ComfyUI server.py). */
+function giveUp(c: Coordinator, server: Server, task: Task): void {
+  if (!task.cancel) return;
+  task.cancel.hopeless = true;
+  warn(
+    c,
+    task,
+    "cancel-unsupported",
+    `ComfyUI ${server.version ?? ""} cannot stop a running prompt without risk for others; it runs to its end.`,
+  );
+  cancelOverdue(c, task);
+}
+
+/** The server has not let go in time: `false`, but the intent stays. */
+export function cancelOverdue(c: Coordinator, task: Task): void {
+  for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: false });
+}

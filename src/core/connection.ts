@@ -1,0 +1,178 @@
+import { announcement } from "../comfy/announcement.ts";
+import { readQueueRemaining } from "../comfy/queue.ts";
+import { abilities, readVersion } from "../comfy/versions.ts";
+import { type WireError, wireError } from "../protocol/errors.ts";
+import type { HttpAnswer, SocketKey } from "./facts.ts";
+import { surveySoon } from "./look-up.ts";
+import { ask, log } from "./requests.ts";
+import { announceServer, isWanted, mintClientId, openTasksAt } from "./servers.ts";
+import type { Coordinator, Server } from "./state.ts";
+import { emit } from "./task-lifecycle.ts";
+import { clearTimer, setTimer } from "./timers.ts";
+
+/** A server that says nothing on a fresh socket for so long is given up: half-open sockets never close. */
+const handshakeMs = 15_000;
+/** A connection counts as good after this; only then does the next loss start from the shortest delay. */
+const provenMs = 5_000;
+const longestDelayMs = 30_000;
+
+/** Connects where that is wanted and not under way. */
+export function connect(c: Coordinator, server: Server): void {
+  if (server.connection.at !== "idle" && server.connection.at !== "waiting") return;
+  openSocket(c, server);
+}
+
+function openSocket(c: Coordinator, server: Server): void {
+  clearTimer(c, `connect ${server.key}`);
+  c.lastKey += 1;
+  const socket = c.lastKey;
+  c.sockets.set(socket, server.key);
+  server.socketsOpened += 1;
+  server.connection = { at: "connecting", socket, attempt: server.attempt };
+  setTimer(c, `handshake ${server.key}`, {
+    at: c.moment.now + handshakeMs,
+    timer: "handshake",
+    server: server.key,
+    socket,
+  });
+  c.effects.push({ do: "open-socket", socket, server: server.key, clientId: server.clientId });
+  announceServer(c, server);
+}
+
+/** The flags go first: ComfyUI honours them only as the first frame of a socket (server.py). */
+export function socketOpened(c: Coordinator, socket: SocketKey): void {
+  if (c.sockets.has(socket)) c.effects.push({ do: "send-text", socket, text: announcement });
+}
+
+/** The server has spoken: it has registered this socket under our client id. */
+export function socketProved(c: Coordinator, server: Server, socket: SocketKey): void {
+  if (server.connection.at !== "connecting") return;
+  clearTimer(c, `handshake ${server.key}`);
+  server.connection = { at: "open", socket, since: c.moment.now };
+  server.error = undefined;
+  ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
+  announceServer(c, server);
+  surveySoon(c, server, 0);
+  c.sendWaiting = true;
+}
+
+export function socketClosed(c: Coordinator, socket: SocketKey): void {
+  const key = c.sockets.get(socket);
+  const server = key && c.servers.get(key);
+  c.sockets.delete(socket);
+  if (server) connectionLost(c, server);
+}
+
+/** The socket was opened, or opens, without a word from the server. */
+export function handshakeTimedOut(c: Coordinator, server: Server, socket: SocketKey): void {
+  if (server.connection.at !== "connecting" || server.connection.socket !== socket) return;
+  c.sockets.delete(socket);
+  c.effects.push({ do: "close-socket", socket });
+  connectionLost(c, server);
+}
+
+function connectionLost(c: Coordinator, server: Server): void {
+  const { connection } = server;
+  if (connection.at !== "connecting" && connection.at !== "open") return;
+  clearTimer(c, `handshake ${server.key}`);
+  server.running = undefined;
+  server.queueRemaining = undefined;
+  const proven = connection.at === "open" && c.moment.now - connection.since >= provenMs;
+  server.attempt = proven ? 0 : server.attempt + 1;
+
+  const open = openTasksAt(c, server);
+  for (const task of open) {
+    if (connection.at === "open") task.suspicion = "socket-broke";
+    if (connection.at === "open" && task.accepted) emit(c, task, { type: "gap", reason: "reconnecting" });
+  }
+  // Under the old id we may hear the rest of what runs; with nothing open a fresh one cannot be deaf.
+  if (open.length === 0) renewClientId(c, server);
+
+  if (!isWanted(c, server)) {
+    server.connection = { at: "idle" };
+  } else {
+    const until = c.moment.now + reconnectDelay(server.attempt, c.moment.random);
+    server.connection = { at: "waiting", attempt: server.attempt, until };
+    setTimer(c, `connect ${server.key}`, { at: until, timer: "connect", server: server.key });
+    if (connection.at === "connecting")
+      ask(c, { for: "diagnosis", server: server.key }, server.key, "/prompt");
+  }
+  announceServer(c, server);
+}
+
+/** At once after the first loss, then doubling from half a second, with jitter so that tabs do not march in step. */
+export function reconnectDelay(attempt: number, random: number): number {
+  if (attempt <= 0) return Math.floor(random * 100);
+  const full = Math.min(longestDelayMs, 500 * 2 ** Math.min(attempt - 1, 10));
+  return Math.floor(full / 2 + (random * full) / 2);
+}
+
+/** Lets go of a server that no tab names and no open task needs. */
+export function releaseIfUnwanted(c: Coordinator, server: Server): void {
+  if (isWanted(c, server)) return;
+  if (server.connection.at === "connecting" || server.connection.at === "open") {
+    c.sockets.delete(server.connection.socket);
+    c.effects.push({ do: "close-socket", socket: server.connection.socket });
+    // The server sees the old socket end some time later, and would then deafen a new one of the same id.
+    renewClientId(c, server);
+  }
+  for (const name of ["connect", "handshake", "survey"]) clearTimer(c, `${name} ${server.key}`);
+  server.connection = { at: "idle" };
+  server.running = undefined;
+  if (server.routes.size === 0) c.servers.delete(server.key);
+}
+
+/** The network is back: nobody waits out a delay. */
+export function wentOnline(c: Coordinator): void {
+  for (const server of c.servers.values()) {
+    if (server.connection.at === "waiting") openSocket(c, server);
+    else surveySoon(c, server, 0);
+  }
+}
+
+function renewClientId(c: Coordinator, server: Server): void {
+  server.clientId = mintClientId(c);
+}
+
+export function versionAnswered(c: Coordinator, server: Server, answer: HttpAnswer): void {
+  const version = "status" in answer && answer.status === 200 ? readVersion(answer.text) : undefined;
+  if (version === undefined) {
+    log(c, "debug", `${server.url} does not tell its version`);
+    // Whoever answers without one is treated like the oldest: nothing that could hit others is sent there.
+    if ("status" in answer) server.abilities ??= abilities("0.0.0");
+    return;
+  }
+  server.version = version;
+  server.abilities = abilities(version);
+  announceServer(c, server);
+}
+
+/** Why a socket could not be opened: the WebSocket API does not say, so HTTP is asked. */
+export function diagnosisAnswered(c: Coordinator, server: Server, answer: HttpAnswer): void {
+  if (server.connection.at === "open") return;
+  server.error = diagnose(server.url, answer);
+  announceServer(c, server);
+}
+
+function diagnose(url: string, answer: HttpAnswer): WireError {
+  if ("failure" in answer)
+    return wireError(
+      "server-unreachable",
+      `Nothing answers at ${url}. Is ComfyUI running there, with --enable-cors-header?`,
+      { url },
+    );
+  if (answer.status === 401 || answer.status === 403)
+    return wireError("unauthorized", `${url} wants credentials (HTTP ${answer.status}).`, {
+      status: answer.status,
+    });
+  if (answer.status === 200 && readQueueRemaining(answer.text) !== undefined)
+    return wireError(
+      "server-unreachable",
+      `${url} answers, but refuses the WebSocket. A proxy on the way must pass on WebSocket upgrades.`,
+      { url },
+    );
+  return wireError("not-comfyui", `What answers at ${url} is not ComfyUI (HTTP ${answer.status}).`, {
+    url,
+    status: answer.status,
+  });
+}

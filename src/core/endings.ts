@@ -1,0 +1,48 @@
+import type { HistoryEntry } from "../comfy/history.ts";
+import type { SocketKey } from "./facts.ts";
+import { lookUpHistory } from "./look-up.ts";
+import type { Coordinator, Server, Task } from "./state.ts";
+import { addOutput, markAccepted, nodeFailed, resultFrom, settle } from "./task-lifecycle.ts";
+
+/**
+ * `executing{null}`: the prompt is over, and its history written. On a socket unbroken since before the
+ * POST the frames are the whole truth; otherwise the history is read, which cannot have missed anything.
+ */
+export function finishFromFrames(c: Coordinator, server: Server, task: Task, socket: SocketKey): void {
+  const { verdict } = task;
+  const sawAll = task.witness === socket && verdict !== undefined;
+  if (!sawAll || (verdict === "success" && task.outputsIncomplete)) {
+    lookUpHistory(c, server, task);
+  } else if (verdict === "success") {
+    settle(c, task, { type: "succeeded", result: resultFrom(server, task, task.outputs) });
+  } else if (verdict === "interrupted") {
+    settle(c, task, { type: "cancelled", by: task.cancel ? "owner" : "other" });
+  } else {
+    settle(c, task, { type: "failed", error: nodeFailed(verdict) });
+  }
+}
+
+/** What the server keeps of a finished prompt: its outputs complete, and how it ended. */
+export function finishFromHistory(c: Coordinator, server: Server, task: Task, entry: HistoryEntry): void {
+  markAccepted(c, task);
+  if (entry.ending === "interrupted") {
+    settle(c, task, { type: "cancelled", by: task.cancel ? "owner" : "other" });
+    return;
+  }
+  for (const [nodeId, output] of Object.entries(entry.outputs))
+    if (!task.outputs.has(nodeId)) addOutput(c, server, task, nodeId, output, JSON.stringify(output).length);
+  if (entry.ending === "success") {
+    settle(c, task, { type: "succeeded", result: resultFrom(server, task, Object.entries(entry.outputs)) });
+  } else {
+    settle(c, task, { type: "failed", error: nodeFailed(entry.failure ?? untold) });
+  }
+}
+
+const untold = {
+  nodeId: "",
+  nodeType: "",
+  exceptionType: "",
+  exceptionMessage: "the server's history does not say why",
+  traceback: [],
+  executed: [],
+};

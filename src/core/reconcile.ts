@@ -1,0 +1,127 @@
+import { readHistory } from "../comfy/history.ts";
+import { readQueue } from "../comfy/queue.ts";
+import { finishFromHistory } from "./endings.ts";
+import type { HttpAnswer } from "./facts.ts";
+import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
+import { bindTo, openTasksAt } from "./servers.ts";
+import type { Coordinator, Purpose, Server, Task } from "./state.ts";
+import { unsureAndMissing } from "./submission.ts";
+import { emit, isOver, markAccepted, markQueued, markStarted, settle, warn } from "./task-lifecycle.ts";
+
+/** While tasks are open, the queue is asked for so often: more where positions are waited for. */
+const everyMs = { running: 15_000, queued: 10_000, failed: 5_000 } as const;
+/** After a look-up that found nothing, the second one that `lost` needs. */
+const secondLookMs = 1_500;
+/** Two look-ups closer than this are one. */
+const apartMs = 1_000;
+
+/**
+ * What is in the queue is alive; what is not has ended, moved between two answers, or is gone. Asking the
+ * queue before the history cannot miss a prompt that finishes meanwhile.
+ */
+export function surveyAnswered(
+  c: Coordinator,
+  server: Server,
+  purpose: Extract<Purpose, { for: "survey" }>,
+  answer: HttpAnswer,
+): void {
+  server.survey.request = undefined;
+  const queue = "status" in answer && answer.status === 200 ? readQueue(answer.text) : undefined;
+  if (queue) {
+    const running = new Set(queue.running.map(({ promptId }) => promptId));
+    const places = new Map<string, number>();
+    for (const [index, { promptId }] of queue.pending.entries())
+      if (!places.has(promptId)) places.set(promptId, index + queue.running.length);
+    for (const task of openTasksAt(c, server)) {
+      const place = places.get(task.promptId);
+      if (running.has(task.promptId)) {
+        found(c, server, task);
+        markStarted(c, task);
+      } else if (place !== undefined) {
+        found(c, server, task);
+        markQueued(c, task, place);
+      } else if (task.stage.at !== "posting" && task.lastNewsAt < purpose.startedAt) {
+        lookUpHistory(c, server, task);
+      }
+    }
+  }
+  const queued = openTasksAt(c, server).some(({ stage }) => stage.at === "queued");
+  surveySoon(c, server, everyMs[!queue ? "failed" : queued ? "queued" : "running"]);
+  if (server.survey.nextAt < Number.POSITIVE_INFINITY)
+    surveySoon(c, server, server.survey.nextAt - c.moment.now);
+}
+
+function found(c: Coordinator, server: Server, task: Task): void {
+  if (task.stage.at === "posting") return;
+  if (task.suspicion === "socket-broke" && task.accepted && server.connection.at === "open")
+    emit(c, task, { type: "gap", reason: "resumed" });
+  markAccepted(c, task);
+  task.misses = 0;
+  task.suspicion = undefined;
+}
+
+export function historyAnswered(
+  c: Coordinator,
+  server: Server,
+  purpose: Extract<Purpose, { for: "history" }>,
+  answer: HttpAnswer,
+): void {
+  server.survey.active -= 1;
+  startLookUps(c, server);
+  const task = c.tasks.get(purpose.task);
+  if (!task || isOver(task) || task.promptId !== purpose.promptId) return;
+  const read = "status" in answer && answer.status === 200;
+  const entry = read ? readHistory(answer.text, purpose.promptId) : undefined;
+  // A failed look-up is "unknown", never "gone".
+  if (entry === undefined) surveySoon(c, server, 2_000);
+  else if (entry === "unknown") missed(c, server, task);
+  else finishFromHistory(c, server, task, entry);
+}
+
+/** In neither the queue nor the history: once may be a moment between two answers, twice is evidence. */
+function missed(c: Coordinator, server: Server, task: Task): void {
+  if (task.stage.at === "posting") return;
+  surveySoon(c, server, secondLookMs);
+  // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
+  if (task.cancel?.confirmed && task.stage.at !== "unsure") {
+    settle(c, task, { type: "cancelled", by: "owner" });
+    return;
+  }
+  if (c.moment.now - task.missedAt < apartMs) return;
+  task.misses += 1;
+  task.missedAt = c.moment.now;
+  if (task.stage.at === "unsure") unsureAndMissing(c, task);
+  else if (task.misses >= 2) unknownTwice(c, task);
+}
+
+function unknownTwice(c: Coordinator, task: Task): void {
+  if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  else if (task.adopted && !task.accepted) adoptElsewhere(c, task);
+  else if (task.suspicion === "queue-fell") settle(c, task, { type: "lost", reason: "removed" });
+  else if (task.suspicion === "socket-broke") settle(c, task, { type: "lost", reason: "server-restarted" });
+  else if (task.misses === 2)
+    warn(
+      c,
+      task,
+      "not-one-server",
+      "The server took this prompt and now does not know it, though nothing happened to it: several servers may share this address.",
+    );
+}
+
+/** A tab came back without knowing where its task had been sent: the next of its servers is asked. */
+function adoptElsewhere(c: Coordinator, task: Task): void {
+  const next = task.candidates[task.candidates.findIndex(({ key }) => key === task.serverKey) + 1];
+  if (!next) {
+    settle(c, task, { type: "lost", reason: "removed" });
+    return;
+  }
+  const old = task.serverKey && c.servers.get(task.serverKey);
+  if (old) {
+    old.routes.delete(task.promptId);
+    old.open.delete(task.id);
+  }
+  task.misses = 0;
+  bindTo(c, task, next);
+  const server = c.servers.get(next.key);
+  if (server) surveySoon(c, server, 0);
+}

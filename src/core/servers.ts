@@ -1,0 +1,144 @@
+import type { ServerSnapshot } from "../protocol/session-api.ts";
+import { deliver } from "./delivery.ts";
+import type { DeclaredServer } from "./facts.ts";
+import type { Coordinator, Server, Tab, Task } from "./state.ts";
+import { isOver } from "./task-lifecycle.ts";
+
+/** Adds servers to what a tab may use. The same id again replaces its entry. */
+export function declareServers(c: Coordinator, tab: Tab, declared: readonly DeclaredServer[]): Server[] {
+  return declared.map((one) => {
+    tab.servers.set(one.id, one);
+    return serverFor(c, one);
+  });
+}
+
+export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server {
+  const known = c.servers.get(key);
+  if (known) return known;
+  const server: Server = {
+    key,
+    url,
+    connection: { at: "idle" },
+    clientId: mintClientId(c),
+    socketsOpened: 0,
+    attempt: 0,
+    queueRemaining: undefined,
+    version: undefined,
+    abilities: undefined,
+    error: undefined,
+    routes: new Map(),
+    open: new Set(),
+    running: undefined,
+    unclaimed: new Map(),
+    survey: {
+      request: undefined,
+      nextAt: Number.POSITIVE_INFINITY,
+      lastAt: Number.NEGATIVE_INFINITY,
+      waiting: new Set(),
+      active: 0,
+    },
+  };
+  c.servers.set(key, server);
+  return server;
+}
+
+/** The route exists before the prompt does: no frame can come too early for it. */
+export function bindTo(c: Coordinator, task: Task, declared: DeclaredServer): void {
+  task.serverKey = declared.key;
+  task.serverId = declared.id;
+  addRoute(serverFor(c, declared), task);
+}
+
+/** Nobody can guess it, for the epoch is random; nobody else has it, for one host has one epoch. */
+export function mintClientId(c: Coordinator): string {
+  c.lastKey += 1;
+  return `${c.epoch}-${c.lastKey}`;
+}
+
+/** From now on this server's messages about the task's prompt are the task's. */
+export function addRoute(server: Server, task: Task): void {
+  server.routes.set(task.promptId, task.id);
+  server.open.add(task.id);
+}
+
+export function serverOf(c: Coordinator, task: Task): Server | undefined {
+  return task.serverKey === undefined ? undefined : c.servers.get(task.serverKey);
+}
+
+export function openTasksAt(c: Coordinator, server: Server): Task[] {
+  const open: Task[] = [];
+  for (const taskId of server.open) {
+    const task = c.tasks.get(taskId);
+    if (task) open.push(task);
+  }
+  return open;
+}
+
+/** A server is wanted while a live page names it, or a task there is open or may go there. */
+export function isWanted(c: Coordinator, server: Server): boolean {
+  for (const tab of c.tabs.values())
+    if (tab.ports.size > 0) for (const { key } of tab.servers.values()) if (key === server.key) return true;
+  if (server.open.size > 0) return true;
+  for (const task of c.tasks.values())
+    if (
+      task.serverKey === undefined &&
+      !isOver(task) &&
+      task.candidates.some(({ key }) => key === server.key)
+    )
+      return true;
+  return false;
+}
+
+/** What a tab may know of a server, under the tab's own name for it. It names no task. */
+export function serverSnapshot(server: Server | undefined, { id, url }: DeclaredServer): ServerSnapshot {
+  return {
+    id,
+    url,
+    connection: server?.connection.at ?? "idle",
+    queueRemaining: server?.queueRemaining,
+    version: server?.version,
+    ...(server?.error
+      ? { error: { ...server.error, details: { ...server.error.details, serverId: id } } as never }
+      : {}),
+  };
+}
+
+/** Tells every tab that names this server how it stands. */
+export function announceServer(c: Coordinator, server: Server): void {
+  for (const tab of c.tabs.values())
+    for (const declared of tab.servers.values())
+      if (declared.key === server.key)
+        for (const key of tab.ports) {
+          const port = c.ports.get(key);
+          if (port) deliver(c, port, { kind: "server", server: serverSnapshot(server, declared) });
+        }
+}
+
+/**
+ * Where a task goes: to the one place it may go, else where its files are, else to the least busy of
+ * the servers that can be reached. Undefined while there is none.
+ */
+export function chooseServer(
+  c: Coordinator,
+  candidates: readonly DeclaredServer[],
+  filesAt: readonly string[] = [],
+): DeclaredServer | undefined {
+  const holders = candidates.filter(({ id }) => filesAt.includes(id));
+  const eligible = holders.length > 0 ? holders : candidates;
+  let best: DeclaredServer | undefined;
+  let bestLoad = Number.POSITIVE_INFINITY;
+  for (const declared of eligible) {
+    const server = c.servers.get(declared.key);
+    if (server?.connection.at !== "open") continue;
+    const load = (busyness(c, server) + 1) / declared.weight;
+    if (load < bestLoad) [best, bestLoad] = [declared, load];
+  }
+  return best;
+}
+
+/** The server's own count, and what we have sent that it cannot have counted yet. */
+function busyness(c: Coordinator, server: Server): number {
+  const sent = openTasksAt(c, server);
+  const uncounted = sent.filter((task) => task.stage.at === "posting").length;
+  return Math.max(server.queueRemaining ?? 0, sent.length - uncounted) + uncounted;
+}

@@ -1,0 +1,261 @@
+import { wireError } from "../protocol/errors.ts";
+import type { HostDiagnostics, Welcome } from "../protocol/session-api.ts";
+import { protocolVersion } from "../protocol/version.ts";
+import { cancelTask } from "./cancel.ts";
+import { connect, releaseIfUnwanted } from "./connection.ts";
+import { answer, newOutbox } from "./delivery.ts";
+import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
+import { surveySoon } from "./look-up.ts";
+import { claimUnclaimed } from "./routing.ts";
+import { bindTo, chooseServer, declareServers, serverFor, serverSnapshot } from "./servers.ts";
+import type { Coordinator, Port, Tab, Task } from "./state.ts";
+import { newTask, submit } from "./submission.ts";
+import { forgetTask, isOver, snapshotOf, writeJournal } from "./task-lifecycle.ts";
+
+/** A page introduces itself: the tab it belongs to, its servers, and what it remembers of its tasks. */
+export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: PortHello): void {
+  c.calls.set(call, key);
+  const known = c.tabs.get(hello.tabId);
+  if (known && (known.secret !== hello.tabSecret || (!hello.hasLock && hasLivePage(c, known)))) {
+    answer(c, call, { ok: { refused: "tab-id-taken", epoch: c.epoch } satisfies Welcome });
+    return;
+  }
+  const tab: Tab = known ?? {
+    tabId: hello.tabId,
+    secret: hello.tabSecret,
+    ports: new Set(),
+    servers: new Map(),
+  };
+  c.tabs.set(tab.tabId, tab);
+  tab.ports.add(key);
+  c.ports.set(key, newPort(key, hello));
+  for (const server of declareServers(c, tab, hello.servers)) connect(c, server);
+  for (const task of hello.tasks) adopt(c, tab, task);
+  answer(c, call, { ok: welcome(c, tab) });
+}
+
+/** A page that is awake and has not said goodbye. Without Web Locks this is all that tells a duplicate. */
+const hasLivePage = (c: Coordinator, tab: Tab): boolean =>
+  [...tab.ports].some((key) => c.ports.get(key)?.suspended === false);
+
+const newPort = (key: PortKey, { tabId, windowId, previews }: PortHello): Port => ({
+  key,
+  tabId,
+  windowId,
+  previews,
+  outbox: newOutbox(),
+  flying: [],
+  lastBatch: 0,
+  lastMessage: 0,
+  gathering: false,
+  suspended: false,
+});
+
+function welcome(c: Coordinator, tab: Tab): Welcome {
+  return {
+    protocol: protocolVersion,
+    build: c.build,
+    epoch: c.epoch,
+    mode: c.mode,
+    servers: [...tab.servers.values()].map((declared) =>
+      serverSnapshot(c.servers.get(declared.key), declared),
+    ),
+    tasks: tasksOf(c, tab).map(snapshotOf),
+  };
+}
+
+const tasksOf = (c: Coordinator, { tabId }: Tab): Task[] =>
+  [...c.tasks.values()].filter((task) => task.tabId === tabId);
+
+/**
+ * A task that the tab remembers and this host does not: its former host died. The server's queue and
+ * history know how it stands; the POST is never repeated, for nobody knows whether it went out.
+ */
+function adopt(c: Coordinator, tab: Tab, known: PortHello["tasks"][number]): void {
+  if (known.settled || known.promptId === undefined || c.tasks.has(known.taskId)) return;
+  const candidates = [...tab.servers.values()].filter(
+    ({ id }) => known.serverId === undefined || id === known.serverId,
+  );
+  const first = candidates[0];
+  if (!first || candidates.some(({ key }) => c.servers.get(key)?.routes.has(known.promptId as string)))
+    return;
+  const task = newTask(c, tab, {
+    id: known.taskId,
+    promptId: known.promptId,
+    label: known.label,
+    candidates,
+    adopted: true,
+  });
+  task.seq = known.lastSeq;
+  task.stage = { at: "queued" };
+  task.suspicion = "socket-broke";
+  bindTo(c, task, first);
+  surveySoon(c, serverFor(c, first), 0);
+}
+
+export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: TabRequest): void {
+  c.calls.set(call, key);
+  const port = c.ports.get(key);
+  const tab = port && c.tabs.get(port.tabId);
+  if (!port || !tab) {
+    answer(c, call, { error: wireError("closed", "This session is closed.", {}) });
+    return;
+  }
+  switch (request.method) {
+    case "addServers":
+      for (const server of declareServers(c, tab, request.servers)) connect(c, server);
+      answer(c, call, { ok: null });
+      return;
+    case "submit":
+      submit(c, tab, call, request);
+      return;
+    case "register":
+      register(c, tab, call, request.registration);
+      return;
+    case "clientId": {
+      const declared = tab.servers.get(request.serverId);
+      if (declared) answer(c, call, { ok: serverFor(c, declared).clientId });
+      else noServer(c, call, request.serverId);
+      return;
+    }
+    case "cancel":
+      withOwnTask(c, tab, call, request.taskId, (task) => cancelTask(c, task, call));
+      return;
+    case "dismiss":
+      withOwnTask(c, tab, call, request.taskId, (task) => dismiss(c, task, call));
+      return;
+    case "upload":
+      allowTransfer(c, tab, key, call, request.server);
+      return;
+    case "fetchFile":
+    case "objectInfo":
+      allowTransfer(c, tab, key, call, request.serverId);
+      return;
+    case "diagnostics":
+      answer(c, call, { ok: diagnostics(c, port, tab) });
+  }
+}
+
+/** A prompt that the app POSTed itself: live events where our client id was used, the ending in any case. */
+function register(
+  c: Coordinator,
+  tab: Tab,
+  call: CallKey,
+  { taskId, serverId, promptId, label }: Extract<TabRequest, { method: "register" }>["registration"],
+): void {
+  const declared = tab.servers.get(serverId);
+  if (!declared) {
+    noServer(c, call, serverId);
+    return;
+  }
+  const server = serverFor(c, declared);
+  const owner = c.tasks.get(server.routes.get(promptId) ?? taskId);
+  if (owner) {
+    // Another tab's prompt looks exactly like one that nobody has ever heard of.
+    if (owner.tabId !== tab.tabId || owner.promptId !== promptId)
+      answer(c, call, { error: wireError("not-found", `No prompt "${promptId}".`, { what: promptId }) });
+    else answer(c, call, { ok: snapshotOf(owner) });
+    return;
+  }
+  const task = newTask(c, tab, { id: taskId, promptId, label, candidates: [declared], registered: true });
+  task.stage = { at: "queued" };
+  bindTo(c, task, declared);
+  connect(c, server);
+  writeJournal(c, task, { for: "progress", task: task.id });
+  claimUnclaimed(c, server, task);
+  surveySoon(c, server, 0);
+  answer(c, call, { ok: snapshotOf(task) });
+}
+
+function withOwnTask(
+  c: Coordinator,
+  tab: Tab,
+  call: CallKey,
+  taskId: string,
+  then: (task: Task) => void,
+): void {
+  const task = c.tasks.get(taskId);
+  // Another tab's task and one that never was are the same to this tab.
+  if (task?.tabId === tab.tabId) then(task);
+  else
+    answer(c, call, { error: wireError("not-found", `This tab has no task "${taskId}".`, { what: taskId }) });
+}
+
+function dismiss(c: Coordinator, task: Task, call: CallKey): void {
+  const adrift = task.record.items().some((event) => event.type === "warning" && isAdrift(event.code));
+  if (!isOver(task) && !adrift) {
+    const message = "The task has not ended: cancel it first.";
+    answer(c, call, { error: wireError("invalid-option", message, { option: "task" }) });
+    return;
+  }
+  const server = task.serverKey && c.servers.get(task.serverKey);
+  forgetTask(c, task);
+  answer(c, call, { ok: null });
+  if (server) releaseIfUnwanted(c, server);
+}
+
+const isAdrift = (code: string): boolean => code === "stalled" || code === "not-one-server";
+
+function allowTransfer(c: Coordinator, tab: Tab, port: PortKey, call: CallKey, serverId?: string): void {
+  const declared: DeclaredServer | undefined =
+    serverId === undefined
+      ? (chooseServer(c, [...tab.servers.values()]) ?? [...tab.servers.values()][0])
+      : tab.servers.get(serverId);
+  if (!declared) {
+    noServer(c, call, serverId ?? "");
+    return;
+  }
+  // From here the runtime answers: bytes do not pass through the core.
+  c.calls.delete(call);
+  c.effects.push({ do: "allow-transfer", call, port, server: declared.key, serverId: declared.id });
+}
+
+function noServer(c: Coordinator, call: CallKey, serverId: string): void {
+  const message = `This session has no server "${serverId}".`;
+  answer(c, call, { error: wireError("not-found", message, { what: serverId }) });
+}
+
+function diagnostics(c: Coordinator, port: Port, tab: Tab): HostDiagnostics {
+  const own = tasksOf(c, tab);
+  const settled = own.filter(isOver).length;
+  return {
+    mode: c.mode,
+    epoch: c.epoch,
+    build: c.build,
+    protocol: `${protocolVersion.major}.${protocolVersion.minor}`,
+    journal: c.journal,
+    tabs: c.ports.size,
+    servers: [...tab.servers.values()].map(({ id, url, key }) => {
+      const server = c.servers.get(key);
+      const at = server?.connection.at ?? "idle";
+      return {
+        id,
+        url,
+        connection: at,
+        sockets: at === "open" || at === "connecting" ? 1 : 0,
+        socketsOpened: server?.socketsOpened ?? 0,
+        clientId: server?.clientId,
+        version: server?.version,
+      };
+    }),
+    outbox: { waiting: port.outbox.size, unacknowledged: port.flying.length },
+    tasks: { open: own.length - settled, settled },
+    twins: { ...c.twins },
+  };
+}
+
+/** The page is gone. Its tab may come back: the tasks stay, and so does who they belong to. */
+export function tabGone(c: Coordinator, key: PortKey): void {
+  const port = c.ports.get(key);
+  if (!port) return;
+  c.ports.delete(key);
+  const tab = c.tabs.get(port.tabId);
+  tab?.ports.delete(key);
+  for (const [call, caller] of c.calls)
+    if (caller === key) answer(c, call, { error: wireError("closed", "The page is gone.", {}) });
+  if (tab && tab.ports.size === 0 && tasksOf(c, tab).length === 0) c.tabs.delete(tab.tabId);
+  for (const declared of tab?.servers.values() ?? []) {
+    const server = c.servers.get(declared.key);
+    if (server) releaseIfUnwanted(c, server);
+  }
+}

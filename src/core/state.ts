@@ -1,0 +1,222 @@
+import type { NodeFailure, ServerMessage } from "../comfy/messages.ts";
+import type { Abilities } from "../comfy/versions.ts";
+import type { WireError } from "../protocol/errors.ts";
+import type { ServerKey } from "../protocol/ids.ts";
+import type { Mailbox } from "../protocol/mailbox.ts";
+import type { HostEvent, HostMode, Submission } from "../protocol/session-api.ts";
+import type { PortTaskEvent, TaskResult, TaskStatus } from "../protocol/tasks.ts";
+import type { Effect } from "./effects.ts";
+import type { CallKey, DeclaredServer, Moment, PortKey, RequestKey, SocketKey, WriteKey } from "./facts.ts";
+
+/** Everything the host knows. Only `step` changes it. */
+export interface Coordinator {
+  readonly epoch: string;
+  readonly mode: HostMode;
+  readonly build: string;
+  readonly journal: "memory" | "indexeddb";
+
+  readonly ports: Map<PortKey, Port>;
+  readonly tabs: Map<string, Tab>;
+  readonly servers: Map<ServerKey, Server>;
+  readonly tasks: Map<string, Task>;
+
+  /** Sockets that count. One that we have closed is not here, whatever the platform still says of it. */
+  readonly sockets: Map<SocketKey, ServerKey>;
+  readonly requests: Map<RequestKey, Purpose>;
+  readonly writes: Map<WriteKey, WritePurpose>;
+  /** Calls that wait for their answer. */
+  readonly calls: Map<CallKey, PortKey>;
+  readonly timers: Map<string, Timer>;
+  readonly twins: { seen: number; removed: number };
+
+  /** The source of all keys that the core mints. */
+  lastKey: number;
+  /** A server has become reachable in this step. */
+  sendWaiting: boolean;
+  /** What the runtime was last told to wake us at. */
+  wakeAt: number | undefined;
+
+  /** Only while a step runs. */
+  moment: Moment;
+  effects: Effect[];
+  readonly touchedPorts: Set<Port>;
+}
+
+/** One link to one page of a tab. */
+export interface Port {
+  readonly key: PortKey;
+  readonly tabId: string;
+  readonly windowId: string;
+  readonly previews: "newest" | "none";
+  readonly outbox: Mailbox<HostEvent>;
+  /** Sent and not yet acknowledged, oldest first. */
+  readonly flying: { readonly batch: number; readonly bytes: number }[];
+  lastBatch: number;
+  lastMessage: number;
+  /** A tick is on its way: what arrives until it is back makes one batch. */
+  gathering: boolean;
+  /** The page is in the back/forward cache, where a message would evict it. */
+  suspended: boolean;
+}
+
+/** A tab across its pages. It outlives its ports: a reloaded tab comes back for its tasks. */
+export interface Tab {
+  readonly tabId: string;
+  readonly secret: string;
+  readonly ports: Set<PortKey>;
+  /** The servers this tab may see and use, by its own names for them. */
+  readonly servers: Map<string, DeclaredServer>;
+}
+
+/** Our standing with one server, across many sockets. Exactly one of these holds at any moment. */
+export type Connection =
+  | { readonly at: "idle" }
+  | { readonly at: "connecting"; readonly socket: SocketKey; readonly attempt: number }
+  /** The server has spoken on this socket: it is registered under our client id. */
+  | { readonly at: "open"; readonly socket: SocketKey; readonly since: number }
+  | { readonly at: "waiting"; readonly attempt: number; readonly until: number };
+
+export interface Server {
+  readonly key: ServerKey;
+  readonly url: string;
+  connection: Connection;
+  clientId: string;
+  socketsOpened: number;
+  /** The attempt to go on with when a connection that never proved itself is lost. */
+  attempt: number;
+  queueRemaining: number | undefined;
+  version: string | undefined;
+  abilities: Abilities | undefined;
+  error: WireError | undefined;
+  /** Prompt id → task: written before the POST, so that no frame can come too early. */
+  readonly routes: Map<string, string>;
+  /** The tasks among them that have not ended. */
+  readonly open: Set<string>;
+  /**
+   * The prompt between its `execution_start` and its `executing{null}` on the present socket. Frames
+   * without a prompt id are its own, and nobody's when it is not ours. Undefined: unknown or none.
+   */
+  running: string | undefined;
+  /** Messages of prompts that nobody owns yet; see `routing.ts`. */
+  readonly unclaimed: Map<string, Unclaimed>;
+  survey: Survey;
+}
+
+/** What came for a prompt that has no owner yet. */
+export interface Unclaimed {
+  readonly since: number;
+  readonly socket: SocketKey;
+  readonly messages: ServerMessage[];
+  bytes: number;
+}
+
+/** Asking the server for its whole queue: one answer serves all tasks there. */
+export interface Survey {
+  request: RequestKey | undefined;
+  /** When the next one is wanted, as far as that was said while one was under way. */
+  nextAt: number;
+  lastAt: number;
+  /** Look-ups in the history that wait for one of two places. */
+  readonly waiting: Set<string>;
+  active: number;
+}
+
+/** Where a task stands. What a user sees of it is `statusOf`. */
+export type Stage =
+  /** `calls` are answered when the journal has it. */
+  | { readonly at: "journalling"; readonly calls: CallKey[] }
+  /** For a server that can be reached. */
+  | { readonly at: "waiting" }
+  | { readonly at: "posting"; readonly request: RequestKey }
+  /** The POST had no clear answer: looked up until `retryAt`, then sent again once. */
+  | { readonly at: "unsure"; readonly retryAt: number; readonly reason: string }
+  | { readonly at: "queued" }
+  | { readonly at: "running" }
+  /** The ending is decided and being journalled. */
+  | { readonly at: "settling"; readonly ending: Ending; readonly was: TaskStatus }
+  | { readonly at: "settled"; readonly status: TaskStatus; readonly atWall: number };
+
+export type Ending =
+  | { readonly type: "succeeded"; readonly result: TaskResult }
+  | { readonly type: "failed"; readonly error: WireError }
+  | { readonly type: "cancelled"; readonly by: "owner" | "other" }
+  | { readonly type: "lost"; readonly reason: "server-restarted" | "removed" };
+
+export interface Task {
+  readonly id: string;
+  readonly tabId: string;
+  readonly label: string | undefined;
+  readonly createdAt: number;
+  readonly registered: boolean;
+  /** Rebuilt from what a tab remembered: the POST is not ours to repeat. */
+  readonly adopted: boolean;
+  submission: Submission | undefined;
+  /** Kept until a server has accepted it. */
+  workflow: string | undefined;
+  promptId: string;
+  serverKey: ServerKey | undefined;
+  /** The owner's name for the server. */
+  serverId: string | undefined;
+  /** Where it may go, in the owner's order. */
+  readonly candidates: readonly DeclaredServer[];
+  stage: Stage;
+  accepted: boolean;
+  posts: number;
+  /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
+  witness: SocketKey | undefined;
+  /** What a terminal frame said; `executing{null}` says when. */
+  verdict: "success" | "interrupted" | NodeFailure | undefined;
+  /** An output was dropped, null or unreadable: the result is read from the history. */
+  outputsIncomplete: boolean;
+  outputBytes: number;
+  readonly outputs: Map<string, unknown>;
+  seq: number;
+  /** What a reader who comes late is told. */
+  readonly record: Mailbox<PortTaskEvent>;
+  warnings: number;
+  readonly nodeProgress: Map<string, { value: number; max: number }>;
+  cachedNodes: number;
+  overall: number | undefined;
+  currentNode: string | undefined;
+  position: number | undefined;
+  /** Clean look-ups in a row that did not find it, and when the last was. */
+  misses: number;
+  missedAt: number;
+  /** Why it may be gone: set when the socket broke or the queue fell unexplained since it was last known. */
+  suspicion: "socket-broke" | "queue-fell" | undefined;
+  lastNewsAt: number;
+  cancel: Cancel | undefined;
+}
+
+/** The owner wants it stopped. */
+export interface Cancel {
+  readonly calls: CallKey[];
+  request: RequestKey | undefined;
+  /** The server has said that it let go of it. */
+  confirmed: boolean;
+  /** Nothing that this server offers would stop this task alone. */
+  hopeless: boolean;
+}
+
+/** What a request was for. */
+export type Purpose =
+  | { readonly for: "post"; readonly task: string }
+  | { readonly for: "version"; readonly server: ServerKey }
+  | { readonly for: "diagnosis"; readonly server: ServerKey }
+  | { readonly for: "survey"; readonly server: ServerKey; readonly startedAt: number }
+  | { readonly for: "history"; readonly server: ServerKey; readonly task: string; readonly promptId: string }
+  | { readonly for: "cancel"; readonly task: string; readonly step: "job" | "delete" | "interrupt" };
+
+export type WritePurpose =
+  | { readonly for: "submission"; readonly task: string }
+  | { readonly for: "ending"; readonly task: string }
+  | { readonly for: "cancel"; readonly task: string }
+  | { readonly for: "progress"; readonly task: string };
+
+export type Timer = { readonly at: number } & (
+  | { readonly timer: "connect"; readonly server: ServerKey }
+  | { readonly timer: "survey"; readonly server: ServerKey }
+  | { readonly timer: "cancel-again"; readonly task: string }
+  | { readonly timer: "cancel-deadline"; readonly task: string }
+  | { readonly timer: "handshake"; readonly server: ServerKey; readonly socket: SocketKey }
+);

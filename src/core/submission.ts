@@ -1,0 +1,250 @@
+import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
+import { type WireError, wireError } from "../protocol/errors.ts";
+import { answer } from "./delivery.ts";
+import type { CallKey, HttpAnswer, TabRequest } from "./facts.ts";
+import { surveySoon } from "./look-up.ts";
+import { ask } from "./requests.ts";
+import { claimUnclaimed } from "./routing.ts";
+import { addRoute, bindTo, chooseServer, serverOf } from "./servers.ts";
+import type { Coordinator, Tab, Task } from "./state.ts";
+import { isOver, markAccepted, newRecord, settle, snapshotOf, warn, writeJournal } from "./task-lifecycle.ts";
+
+/** A POST that a proxy held back for 6 s ran after two look-ups had said no; so the second one waits. */
+export const quarantineMs = 60_000;
+
+/** Registers the task and journals it. It exists from the moment the journal has it, whatever comes after. */
+export function submit(
+  c: Coordinator,
+  tab: Tab,
+  call: CallKey,
+  request: Extract<TabRequest, { method: "submit" }>,
+): void {
+  const { submission, workflow } = request;
+  const known = c.tasks.get(submission.taskId);
+  if (known?.tabId === tab.tabId) {
+    // The tab repeats a call whose answer it did not hear; while the journal is writing, that call answers too.
+    if (known.stage.at === "journalling") known.stage.calls.push(call);
+    else answer(c, call, { ok: snapshotOf(known) });
+    return;
+  }
+  const refusal = refuse(c, tab, submission.taskId, submission.promptId, submission.server);
+  if (refusal) {
+    answer(c, call, { error: refusal });
+    return;
+  }
+  const all = [...tab.servers.values()];
+  const task = newTask(c, tab, {
+    id: submission.taskId,
+    promptId: submission.promptId,
+    label: submission.label,
+    candidates: submission.server === undefined ? all : all.filter(({ id }) => id === submission.server),
+  });
+  task.submission = submission;
+  task.workflow = workflow;
+  task.stage = { at: "journalling", calls: [call] };
+  writeJournal(c, task, { for: "submission", task: task.id });
+}
+
+function refuse(
+  c: Coordinator,
+  tab: Tab,
+  taskId: string,
+  promptId: string,
+  server: string | undefined,
+): WireError | undefined {
+  if (c.tasks.has(taskId)) return wireError("invalid-option", "This task id is taken.", { option: "taskId" });
+  if (server !== undefined && !tab.servers.has(server))
+    return wireError("not-found", `This session has no server "${server}".`, { what: server });
+  if (tab.servers.size === 0)
+    return wireError("invalid-option", "This session names no server.", { option: "servers" });
+  for (const { key } of tab.servers.values())
+    if (c.servers.get(key)?.routes.has(promptId))
+      return wireError("invalid-option", "This prompt id is taken.", { option: "promptId" });
+  return undefined;
+}
+
+export function newTask(
+  c: Coordinator,
+  tab: Tab,
+  made: Pick<Task, "id" | "promptId" | "label" | "candidates"> &
+    Partial<Pick<Task, "registered" | "adopted">>,
+): Task {
+  const task: Task = {
+    registered: false,
+    adopted: false,
+    ...made,
+    tabId: tab.tabId,
+    createdAt: c.moment.wall,
+    submission: undefined,
+    workflow: undefined,
+    serverKey: undefined,
+    serverId: undefined,
+    stage: { at: "waiting" },
+    accepted: false,
+    posts: 0,
+    witness: undefined,
+    verdict: undefined,
+    outputsIncomplete: false,
+    outputBytes: 0,
+    outputs: new Map(),
+    seq: 0,
+    record: newRecord(),
+    warnings: 0,
+    nodeProgress: new Map(),
+    cachedNodes: 0,
+    overall: undefined,
+    currentNode: undefined,
+    position: undefined,
+    misses: 0,
+    missedAt: Number.NEGATIVE_INFINITY,
+    suspicion: undefined,
+    lastNewsAt: c.moment.now,
+    cancel: undefined,
+  };
+  c.tasks.set(task.id, task);
+  return task;
+}
+
+/** The journal has the task: its owner may rely on it, and it may go out. */
+export function submissionJournalled(c: Coordinator, task: Task): void {
+  if (task.stage.at !== "journalling") return;
+  const { calls } = task.stage;
+  task.stage = { at: "waiting" };
+  for (const call of calls) answer(c, call, { ok: snapshotOf(task) });
+  if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  else sendOrWait(c, task);
+}
+
+/** Sends what waits for a server, now that one more can be reached. */
+export function sendWaiting(c: Coordinator): void {
+  for (const task of c.tasks.values()) if (task.stage.at === "waiting") sendOrWait(c, task);
+}
+
+function sendOrWait(c: Coordinator, task: Task): void {
+  const declared = chooseServer(c, task.candidates, task.submission?.filesAt);
+  if (declared) {
+    bindTo(c, task, declared);
+    post(c, task);
+  } else {
+    const names = task.candidates.map(({ id }) => id).join(", ");
+    const error = task.candidates.map(({ key }) => c.servers.get(key)?.error).find(Boolean);
+    // A connection on its way is no news; one that fails is.
+    if (error) warn(c, task, "waiting", `Not sent yet: ${error.message}`, { details: { servers: names } });
+  }
+}
+
+/** Sends the prompt. Its frames are the whole truth as long as the present socket holds. */
+export function post(c: Coordinator, task: Task): void {
+  const server = serverOf(c, task);
+  if (!server || task.workflow === undefined) return;
+  task.witness = server.connection.at === "open" && task.posts === 0 ? server.connection.socket : undefined;
+  task.posts += 1;
+  const { front, extraData } = task.submission ?? {};
+  const body = promptBody(task.workflow, {
+    clientId: server.clientId,
+    promptId: task.promptId,
+    ...(front ? { front } : {}),
+    ...(extraData ? { extraData } : {}),
+  });
+  task.stage = {
+    at: "posting",
+    request: ask(c, { for: "post", task: task.id }, server.key, "/prompt", body),
+  };
+}
+
+export function postAnswered(c: Coordinator, task: Task, reply: HttpAnswer): void {
+  if (isOver(task)) return;
+  const server = serverOf(c, task);
+  if (!server) return;
+  if ("failure" in reply) {
+    unsure(c, task, reply.failure === "timeout" ? "it did not answer in time" : "the answer was lost");
+    return;
+  }
+  const said = readPromptAnswer(reply.status, reply.text);
+  switch (said.outcome) {
+    case "accepted": {
+      if (said.promptId !== task.promptId) {
+        // Below 0.3.45 ComfyUI ignores our id and makes its own.
+        server.routes.delete(task.promptId);
+        task.promptId = said.promptId;
+        addRoute(server, task);
+        claimUnclaimed(c, server, task);
+      }
+      markAccepted(c, task);
+      if (Object.keys(said.nodeErrors).length > 0)
+        warn(c, task, "outputs-rejected", "Some outputs are invalid and do not run; the others do.", {
+          details: said.nodeErrors,
+        });
+      // Something runs before it: its position is worth asking for at once.
+      surveySoon(c, server, (server.queueRemaining ?? 0) > 1 ? 100 : 5_000);
+      return;
+    }
+    case "rejected": {
+      if (task.accepted) return;
+      const { error, nodeErrors } = said;
+      settle(c, task, {
+        type: "failed",
+        error: wireError("workflow-rejected", `The server refused the workflow: ${error.message}`, {
+          serverId: task.serverId ?? "",
+          error,
+          nodeErrors,
+        }),
+      });
+      return;
+    }
+    case "unreadable":
+      refusedUnread(c, task, reply.status, said.reason);
+  }
+}
+
+/** An answer that is not ComfyUI's: from a proxy on the way, or from a server in trouble. */
+function refusedUnread(c: Coordinator, task: Task, status: number, reason: string): void {
+  if (task.accepted) return;
+  const serverId = task.serverId ?? "";
+  // The server's own failures may hide a prompt that was queued all the same (ComfyUI server.py).
+  if (status >= 500 || status === 200 || status === 408 || status === 429) {
+    unsure(c, task, `the answer was HTTP ${status}`);
+    return;
+  }
+  const error =
+    status === 401 || status === 403
+      ? wireError("unauthorized", `The server wants credentials (HTTP ${status}).`, { serverId, status })
+      : status === 413
+        ? wireError("too-large", "The workflow is larger than the server takes.", {})
+        : wireError("not-comfyui", `What answered is not ComfyUI: ${reason}`, { serverId, status });
+  settle(c, task, { type: "failed", error });
+}
+
+/** Looked up, never repeated blindly: ComfyUI runs the same prompt id twice when it is sent twice. */
+function unsure(c: Coordinator, task: Task, reason: string): void {
+  if (task.accepted) return;
+  const server = serverOf(c, task);
+  if (!server) return;
+  task.stage = { at: "unsure", retryAt: c.moment.now + quarantineMs, reason };
+  task.witness = undefined;
+  warn(c, task, "waiting", `Sent, but ${reason}: looking for it at the server.`);
+  surveySoon(c, server, 500);
+}
+
+/** A clean look-up has not found a prompt whose POST had no clear answer. */
+export function unsureAndMissing(c: Coordinator, task: Task): void {
+  if (task.stage.at !== "unsure") return;
+  if (task.cancel && task.misses >= 2 && c.moment.now >= task.stage.retryAt) {
+    settle(c, task, { type: "cancelled", by: "owner" });
+    return;
+  }
+  if (c.moment.now < task.stage.retryAt || task.misses < 2) return;
+  const server = serverOf(c, task);
+  if (task.posts < 2 && task.workflow !== undefined) {
+    if (server?.connection.at === "open") post(c, task);
+    return;
+  }
+  settle(c, task, {
+    type: "failed",
+    error: wireError(
+      "server-unreachable",
+      `The server did not take the workflow: sent ${task.posts} times, and ${task.stage.reason}.`,
+      { serverId: task.serverId ?? "" },
+    ),
+  });
+}

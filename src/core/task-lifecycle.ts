@@ -1,0 +1,268 @@
+import { httpAddress } from "../comfy/addresses.ts";
+import { outputFiles, viewPath } from "../comfy/files.ts";
+import type { JsonObject, NodeFailure } from "../comfy/messages.ts";
+import { type WireError, wireError } from "../protocol/errors.ts";
+import { isRetained, Mailbox, taskEventKey } from "../protocol/mailbox.ts";
+import {
+  isSettled,
+  type OutputFile,
+  type PortTaskEvent,
+  type TaskResult,
+  type TaskSnapshot,
+  type TaskStatus,
+  type WarningCode,
+} from "../protocol/tasks.ts";
+import { answer, deliver } from "./delivery.ts";
+import type { WriteKey } from "./facts.ts";
+import type { JournalEntry } from "./journal.ts";
+import type { Coordinator, Ending, Server, Task, WritePurpose } from "./state.ts";
+import { clearTimer } from "./timers.ts";
+
+/** Live outputs of one task beyond this are not passed on; the result is read from the history. */
+const outputLimitBytes = 1024 * 1024;
+const warningLimit = 100;
+/** Progress and text of so many nodes are kept for readers who come late. */
+const passingLimit = 256;
+/** Settled tasks that are kept for their owner, and in all. The oldest go first. */
+export const settledLimit = { perTab: 1000, inAll: 5000 } as const;
+
+type Body<E> = E extends unknown ? Omit<E, "seq" | "taskId" | "at"> : never;
+export type TaskEventBody = Body<PortTaskEvent>;
+
+export const newRecord = (): Mailbox<PortTaskEvent> =>
+  new Mailbox<PortTaskEvent>(taskEventKey, (event) =>
+    isRetained(event) ? undefined : { kind: "passing", limit: passingLimit },
+  );
+
+/** Numbers an event, keeps it for readers who come late, and sends it to the owner's pages. */
+export function emit(c: Coordinator, task: Task, body: TaskEventBody): void {
+  task.seq += 1;
+  const event = { ...body, seq: task.seq, taskId: task.id, at: c.moment.wall } as PortTaskEvent;
+  if (event.type !== "preview") task.record.put(event);
+  const tab = c.tabs.get(task.tabId);
+  if (!tab) return;
+  for (const key of tab.ports) {
+    const port = c.ports.get(key);
+    if (!port) continue;
+    if (event.type !== "preview") deliver(c, port, { kind: "task", event });
+    else if (!port.suspended && port.previews === "newest") {
+      // Its bytes are transferred, so one page gets them: a tab has only one that is awake.
+      deliver(c, port, { kind: "task", event });
+      return;
+    }
+  }
+}
+
+export function warn(
+  c: Coordinator,
+  task: Task,
+  code: WarningCode,
+  message: string,
+  more: { nodeId?: string; details?: unknown } = {},
+): void {
+  if (task.warnings >= warningLimit) return;
+  task.warnings += 1;
+  emit(c, task, { type: "warning", code, message, ...more });
+}
+
+export function statusOf({ stage }: Task): TaskStatus {
+  switch (stage.at) {
+    case "journalling":
+    case "waiting":
+    case "posting":
+    case "unsure":
+      return "submitting";
+    case "queued":
+    case "running":
+      return stage.at;
+    case "settling":
+      return stage.was;
+    case "settled":
+      return stage.status;
+  }
+}
+
+/** Whether nothing can happen to it any more. */
+export const isOver = ({ stage }: Task): boolean => stage.at === "settling" || stage.at === "settled";
+
+export function snapshotOf(task: Task): TaskSnapshot {
+  return {
+    taskId: task.id,
+    label: task.label,
+    promptId: task.accepted ? task.promptId : undefined,
+    serverId: task.accepted ? task.serverId : undefined,
+    status: statusOf(task),
+    seq: task.seq,
+    createdAt: task.createdAt,
+    events: task.record.items(),
+  };
+}
+
+/** The server has it: by its answer, by a frame, or by a look-up, whichever comes first. */
+export function markAccepted(c: Coordinator, task: Task): void {
+  if (task.accepted || isOver(task)) return;
+  task.accepted = true;
+  task.workflow = undefined;
+  if (task.stage.at !== "running") task.stage = { at: "queued" };
+  task.lastNewsAt = c.moment.now;
+  emit(c, task, { type: "accepted", serverId: task.serverId ?? "", promptId: task.promptId });
+  writeJournal(c, task, { for: "progress", task: task.id });
+}
+
+export function markStarted(c: Coordinator, task: Task): void {
+  markAccepted(c, task);
+  if (isOver(task) || task.stage.at === "running") return;
+  task.stage = { at: "running" };
+  task.position = undefined;
+  emit(c, task, { type: "started" });
+}
+
+export function markQueued(c: Coordinator, task: Task, position: number): void {
+  if (task.stage.at !== "queued" || task.position === position) return;
+  task.position = position;
+  emit(c, task, { type: "queued", position });
+}
+
+/** @param bytes size of the message it came in */
+export function addOutput(
+  c: Coordinator,
+  server: Server,
+  task: Task,
+  nodeId: string,
+  output: JsonObject | null,
+  bytes: number,
+): void {
+  if (output === null) {
+    task.outputsIncomplete = true;
+    return;
+  }
+  task.outputBytes += bytes;
+  if (task.outputBytes > outputLimitBytes) {
+    task.outputsIncomplete = true;
+    warn(
+      c,
+      task,
+      "outputs-dropped",
+      "The outputs are larger than 1 MiB; the rest is in the result, when the task has ended.",
+    );
+    return;
+  }
+  task.outputs.set(nodeId, output);
+  emit(c, task, { type: "output", nodeId, output, files: filesOf(server, task, nodeId, output) });
+}
+
+function filesOf(server: Server, task: Task, nodeId: string, output: unknown): OutputFile[] {
+  return outputFiles(nodeId, output).map((file) => ({
+    ...file,
+    serverId: task.serverId ?? "",
+    url: httpAddress(server.url, viewPath(file)),
+  }));
+}
+
+export function resultFrom(
+  server: Server,
+  task: Task,
+  outputs: Iterable<readonly [string, unknown]>,
+): TaskResult {
+  const list = [...outputs];
+  return {
+    taskId: task.id,
+    promptId: task.promptId,
+    serverId: task.serverId ?? "",
+    outputs: Object.fromEntries(list),
+    files: list.flatMap(([nodeId, output]) => filesOf(server, task, nodeId, output)),
+  };
+}
+
+export function nodeFailed(failure: NodeFailure): WireError {
+  const { nodeId, nodeType, exceptionType, exceptionMessage, traceback, executed } = failure;
+  return wireError(
+    "node-failed",
+    `Node ${nodeId} (${nodeType}) failed: ${exceptionMessage.trim() || exceptionType}`,
+    { nodeId, nodeType, exceptionType, exceptionMessage, traceback, executed },
+  );
+}
+
+/** Decides the ending. The first one wins; it is told as soon as the journal has it. */
+export function settle(c: Coordinator, task: Task, ending: Ending): void {
+  if (isOver(task)) return;
+  task.stage = { at: "settling", ending, was: statusOf(task) };
+  task.workflow = undefined;
+  if (task.serverKey) c.servers.get(task.serverKey)?.open.delete(task.id);
+  clearTaskTimers(c, task);
+  writeJournal(c, task, { for: "ending", task: task.id });
+}
+
+/** The journal has the ending (or has said that it cannot take it): now it is told. */
+export function tellEnding(c: Coordinator, task: Task): void {
+  if (task.stage.at !== "settling") return;
+  const { ending } = task.stage;
+  task.record.drop((event) => !isRetained(event));
+  emit(c, task, ending);
+  task.stage = { at: "settled", status: ending.type, atWall: c.moment.wall };
+  task.nodeProgress.clear();
+  task.outputs.clear();
+  const own = ending.type === "cancelled" && ending.by === "owner";
+  for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: own });
+  forgetOldest(c, task.tabId);
+}
+
+export function forgetTask(c: Coordinator, task: Task): void {
+  const server = task.serverKey && c.servers.get(task.serverKey);
+  if (server) {
+    server.routes.delete(task.promptId);
+    server.open.delete(task.id);
+  }
+  clearTaskTimers(c, task);
+  for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: false });
+  c.tasks.delete(task.id);
+  c.effects.push({ do: "erase-journal", taskIds: [task.id] });
+}
+
+function clearTaskTimers(c: Coordinator, task: Task): void {
+  clearTimer(c, `cancel-again ${task.id}`);
+  clearTimer(c, `cancel-deadline ${task.id}`);
+}
+
+function forgetOldest(c: Coordinator, tabId: string): void {
+  const settled = [...c.tasks.values()].filter((task) => task.stage.at === "settled");
+  const own = settled.filter((task) => task.tabId === tabId);
+  for (const task of own.slice(0, Math.max(0, own.length - settledLimit.perTab))) forgetTask(c, task);
+  for (const task of settled.slice(0, Math.max(0, settled.length - settledLimit.inAll)))
+    if (c.tasks.has(task.id)) forgetTask(c, task);
+}
+
+export function writeJournal(c: Coordinator, task: Task, purpose: WritePurpose): WriteKey {
+  c.lastKey += 1;
+  c.writes.set(c.lastKey, purpose);
+  c.effects.push({ do: "write-journal", write: c.lastKey, entry: entryOf(c, task) });
+  return c.lastKey;
+}
+
+function entryOf(c: Coordinator, task: Task): JournalEntry {
+  const settling = task.stage.at === "settling" ? task.stage.ending : undefined;
+  const retained = task.record.items().filter(isRetained);
+  const ending = settling && {
+    ...settling,
+    seq: task.seq + 1,
+    taskId: task.id,
+    at: c.moment.wall,
+  };
+  return {
+    taskId: task.id,
+    tabId: task.tabId,
+    tabSecret: c.tabs.get(task.tabId)?.secret ?? "",
+    label: task.label,
+    promptId: task.promptId,
+    serverKey: task.serverKey,
+    serverId: task.serverId,
+    registered: task.registered,
+    accepted: task.accepted,
+    cancelWanted: task.cancel !== undefined,
+    workflow: task.workflow,
+    seq: ending ? ending.seq : task.seq,
+    events: ending ? [...retained, ending] : retained,
+    createdAt: task.createdAt,
+    settledAt: settling || isSettled(statusOf(task)) ? c.moment.wall : undefined,
+  };
+}
