@@ -68,6 +68,8 @@ export function handshakeTimedOut(c: Coordinator, server: Server, socket: Socket
   if (server.connection.at !== "connecting" || server.connection.socket !== socket) return;
   c.sockets.delete(socket);
   c.effects.push({ do: "close-socket", socket });
+  // A half-open socket may take a minute to close; only a new id may be used before it has.
+  renewClientId(c, server);
   connectionLost(c, server);
 }
 

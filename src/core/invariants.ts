@@ -1,0 +1,150 @@
+import { isEnding } from "../protocol/mailbox.ts";
+import { deliveryWindow } from "./delivery.ts";
+import type { Effect } from "./effects.ts";
+import type { CallKey, Fact, Moment, PortKey, SocketKey } from "./facts.ts";
+import type { Coordinator, Task } from "./state.ts";
+import { quarantineMs } from "./submission.ts";
+import { isOver, settledLimit } from "./task-lifecycle.ts";
+
+/**
+ * The promises G1–G8, as far as one host can break them, stated so that a test can run them after every
+ * step. It watches what goes in and comes out, and believes nothing that the coordinator says of itself
+ * but who owns which task.
+ */
+export interface Watch {
+  /** @throws Error naming the promise and what broke it */
+  after(fact: Fact, effects: readonly Effect[], moment: Moment): void;
+  /** To be called when nothing can happen any more: what is still owed? @throws Error */
+  atRest(): void;
+}
+
+export function watch(c: Coordinator): Watch {
+  const sockets = new Map<SocketKey, { server: string; clientId: string; closing: boolean }>();
+  const owed = new Set<CallKey>();
+  const answered = new Set<CallKey>();
+  const heard = new Map<string, { seq: number; ended: boolean }>();
+  const posts = new Map<string, number>();
+  const endings = new Map<string, string>();
+  const owners = new Map<string, string>();
+
+  const check = (holds: boolean, promise: string, what: string): void => {
+    if (!holds) throw new Error(`${promise} is broken: ${what}`);
+  };
+
+  function takeFact(fact: Fact): void {
+    if (fact.type === "tab-said-hello" || fact.type === "tab-called") owed.add(fact.call);
+    if (fact.type === "socket-closed") sockets.delete(fact.socket);
+  }
+
+  function takeEffect(effect: Effect, { now }: Moment): void {
+    switch (effect.do) {
+      case "open-socket": {
+        for (const [key, live] of sockets) {
+          check(live.closing || live.server !== effect.server, "G4", `a second socket to ${effect.server}`);
+          check(live.clientId !== effect.clientId, "G4", `socket ${key} is live under ${effect.clientId}`);
+        }
+        sockets.set(effect.socket, { server: effect.server, clientId: effect.clientId, closing: false });
+        return;
+      }
+      case "close-socket": {
+        const socket = sockets.get(effect.socket);
+        if (socket) socket.closing = true;
+        return;
+      }
+      case "answer":
+      case "allow-transfer":
+        check(!answered.has(effect.call), "G7", `call ${effect.call} is answered twice`);
+        answered.add(effect.call);
+        owed.delete(effect.call);
+        return;
+      case "post-batch":
+        for (const event of effect.events) toPort(effect.port, event);
+        return;
+      case "request":
+        if (effect.method === "POST") posted(effect, now);
+    }
+  }
+
+  function toPort(key: PortKey, event: Extract<Effect, { do: "post-batch" }>["events"][number]): void {
+    const port = c.ports.get(key);
+    const tab = port && c.tabs.get(port.tabId);
+    check(tab !== undefined, "G1", `something is sent to port ${key}, which is gone`);
+    if (!tab) return;
+    if (event.kind === "server")
+      check(tab.servers.has(event.server.id), "G1", `a tab hears of server ${event.server.id}`);
+    if (event.kind === "message")
+      check(
+        tab.servers.get(event.serverId)?.broadcastTypes.includes(event.type) === true,
+        "G1",
+        `a tab hears a ${event.type} that it did not ask for`,
+      );
+    if (event.kind !== "task") return;
+    const { taskId, seq } = event.event;
+    check(owners.get(taskId) === tab.tabId, "G1", `task ${taskId} is told to tab ${tab.tabId}`);
+    const name = `${key} ${taskId}`;
+    const before = heard.get(name) ?? { seq: 0, ended: false };
+    check(seq > before.seq, "G3", `task ${taskId} goes from ${before.seq} to ${seq}`);
+    check(!before.ended, "G2", `task ${taskId} says ${event.event.type} after its ending`);
+    heard.set(name, { seq, ended: isEnding(event.event) });
+  }
+
+  function posted({ path, body, server }: Extract<Effect, { do: "request" }>, now: number): void {
+    const routes = c.servers.get(server)?.routes;
+    if (path === "/prompt") {
+      const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id: string };
+      const name = `${server} ${promptId}`;
+      const before = posts.get(name);
+      check(routes?.has(promptId) === true, "G3", `${promptId} is posted before it has a route`);
+      check(before === undefined || now - before >= quarantineMs, "G5", `${promptId} is posted again at once`);
+      posts.set(name, now);
+    } else if (path === "/interrupt") {
+      const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id?: string };
+      check(promptId !== undefined && routes?.has(promptId) === true, "G6", "an interrupt that hits others");
+    } else if (path === "/queue") {
+      const { delete: ids, clear } = JSON.parse(body ?? "{}") as { delete?: string[]; clear?: unknown };
+      check(clear === undefined && ids?.every((id) => routes?.has(id)) === true, "G6", `deletes ${ids}`);
+    }
+  }
+
+  function takeState(): void {
+    for (const task of c.tasks.values()) {
+      check(
+        (owners.get(task.id) ?? task.tabId) === task.tabId,
+        "G1",
+        `task ${task.id} changes from ${owners.get(task.id)} to ${task.tabId}`,
+      );
+      owners.set(task.id, task.tabId);
+      takeTask(task);
+    }
+    for (const port of c.ports.values()) {
+      const tasks = [...c.tasks.values()].filter(({ tabId }) => tabId === port.tabId).length;
+      check(port.outbox.size <= 4200 + 700 * (tasks + 1), "G8", `${port.outbox.size} events wait`);
+      check(port.flying.length <= deliveryWindow.batches + 1000, "G8", "the window is not kept");
+    }
+    const settled = [...c.tasks.values()].filter(({ stage }) => stage.at === "settled").length;
+    check(settled <= settledLimit.inAll, "G8", `${settled} settled tasks are kept`);
+  }
+
+  function takeTask(task: Task): void {
+    const { stage } = task;
+    const ending = stage.at === "settling" ? stage.ending.type : stage.at === "settled" ? stage.status : undefined;
+    const before = endings.get(task.id);
+    if (before !== undefined) check(ending === before, "G2", `${task.id} ended ${before}, and now ${ending}`);
+    if (ending !== undefined) endings.set(task.id, ending);
+    const told = task.record.items().filter(isEnding).length;
+    check(told === (stage.at === "settled" ? 1 : 0), "G2", `${task.id} keeps ${told} endings`);
+    if (isOver(task) && task.serverKey)
+      check(c.servers.get(task.serverKey)?.open.has(task.id) !== true, "G2", `${task.id} is over and open`);
+  }
+
+  return {
+    after(fact, effects, moment) {
+      takeFact(fact);
+      takeState();
+      for (const effect of effects) takeEffect(effect, moment);
+    },
+    atRest() {
+      check(owed.size === 0, "G7", `${owed.size} calls hang`);
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
+const { version } = JSON.parse(readFileSync(resolve(root, "package.json"), "utf8")) as { version: string };
+
+/**
+ * In the package, `dist/worker.js` lies beside `dist/index.js`, and the client says so in the one form that
+ * bundlers follow: `new URL("./worker.js", import.meta.url)`. In the source tree the worker is elsewhere.
+ */
+const workerEntry = (): Plugin => ({
+  name: "comfy-tabs:worker-entry",
+  enforce: "pre",
+  transform(code, id) {
+    if (!id.replaceAll("\\", "/").includes("/src/client/")) return undefined;
+    return code.replaceAll('new URL("./worker.js", import.meta.url)', 'new URL("../../worker/main.ts", import.meta.url)');
+  },
+});
+
+/** The demo, from the source tree: `npm start` serves it, `vite build` bundles it for the browser tests. */
+export default defineConfig({
+  root,
+  base: "./",
+  plugins: [workerEntry()],
+  define: { __COMFY_TABS_BUILD__: JSON.stringify(version) },
+  worker: { format: "es" },
+  server: { host: "127.0.0.1" },
+  preview: { host: "127.0.0.1" },
+  build: {
+    outDir: "build/site",
+    emptyOutDir: true,
+    target: "es2022",
+    rollupOptions: {
+      input: ["index.html", "e2e/pages/tab.html"].map((page) => resolve(root, page)).filter((page) => existsSync(page)),
+    },
+  },
+});

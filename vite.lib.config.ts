@@ -1,0 +1,39 @@
+import { readFileSync } from "node:fs";
+import { defineConfig } from "vite";
+
+const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+
+/** Which of the package's files this run makes. The worker is a run of its own: it must be one self-contained file. */
+const entry = process.env.ENTRY ?? "index";
+const entries: Record<string, { source: string; external: RegExp | undefined }> = {
+  index: { source: "src/client/index.ts", external: /^(comlink|nanoid)$/ },
+  worker: { source: "src/worker/main.ts", external: undefined },
+  simulator: { source: "src/simulator/index.ts", external: /^(node:|ws$)/ },
+};
+const { source, external } = entries[entry]!;
+
+export default defineConfig({
+  publicDir: false,
+  define: { __COMFY_TABS_BUILD__: JSON.stringify(version) },
+  plugins: [
+    {
+      // Vite would make a worker of its own of this expression; it has to reach the app's bundler as it is.
+      name: "comfy-tabs:keep-worker-url",
+      enforce: "pre",
+      transform: (code, id) =>
+        id.includes("/src/client/")
+          ? code.replaceAll('new URL("./worker.js", import.meta.url)', "__WORKER_URL__")
+          : undefined,
+      renderChunk: (code) => code.replaceAll("__WORKER_URL__", 'new URL("./worker.js", import.meta.url)'),
+    },
+  ],
+  build: {
+    outDir: "dist",
+    emptyOutDir: false,
+    target: "es2022",
+    minify: entry === "simulator" ? false : "oxc",
+    sourcemap: false,
+    lib: { entry: source, formats: ["es"], fileName: () => `${entry}.js` },
+    rollupOptions: { external: external ? (id: string) => external.test(id) : [] },
+  },
+});
