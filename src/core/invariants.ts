@@ -95,7 +95,11 @@ export function watch(c: Coordinator): Watch {
       const name = `${server} ${promptId}`;
       const before = posts.get(name);
       check(routes?.has(promptId) === true, "G3", `${promptId} is posted before it has a route`);
-      check(before === undefined || now - before >= quarantineMs, "G5", `${promptId} is posted again at once`);
+      check(
+        before === undefined || now - before >= quarantineMs,
+        "G5",
+        `${promptId} is posted again at once`,
+      );
       posts.set(name, now);
     } else if (path === "/interrupt") {
       const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id?: string };
@@ -127,7 +131,8 @@ export function watch(c: Coordinator): Watch {
 
   function takeTask(task: Task): void {
     const { stage } = task;
-    const ending = stage.at === "settling" ? stage.ending.type : stage.at === "settled" ? stage.status : undefined;
+    const ending =
+      stage.at === "settling" ? stage.ending.type : stage.at === "settled" ? stage.status : undefined;
     const before = endings.get(task.id);
     if (before !== undefined) check(ending === before, "G2", `${task.id} ended ${before}, and now ${ending}`);
     if (ending !== undefined) endings.set(task.id, ending);

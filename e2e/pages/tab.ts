@@ -1,0 +1,91 @@
+import { type ConnectOptions, connect, type Session, type Task, type TaskEvent } from "../../src/client/index.ts";
+
+/** What one tab heard, in order, with everything that could show a wrong owner. */
+export interface Heard {
+  readonly taskId: string;
+  readonly type: TaskEvent["type"];
+  readonly seq: number;
+  readonly detail?: unknown;
+}
+
+/** The page under test, as the tests drive it from outside. */
+export interface TabUnderTest {
+  open(options: ConnectOptions): Promise<{ tabId: string; windowId: string }>;
+  submit(workflow: unknown, options?: { server?: string; label?: string }): Promise<string>;
+  /** Resolves when the task has ended, with how. */
+  ending(taskId: string): Promise<{ type: string; code?: string; outputs?: unknown; files?: unknown }>;
+  heard(): Heard[];
+  session(): Session;
+  task(taskId: string): Task;
+}
+
+declare global {
+  interface Window {
+    tab: TabUnderTest;
+  }
+}
+
+let session: Session | undefined;
+const heard: Heard[] = [];
+
+const current = (): Session => {
+  if (!session) throw new Error("open() first");
+  return session;
+};
+
+function follow(task: Task): void {
+  void (async () => {
+    for await (const event of task) heard.push({ taskId: event.taskId, type: event.type, seq: event.seq, ...detailOf(event) });
+  })();
+}
+
+function detailOf(event: TaskEvent): { detail?: unknown } {
+  switch (event.type) {
+    case "preview":
+      return { detail: { mime: event.image.type, bytes: event.image.size, nodeId: event.nodeId } };
+    case "text":
+      return { detail: event.text };
+    case "warning":
+      return { detail: event.code };
+    case "failed":
+      return { detail: event.error.code };
+    case "accepted":
+      return { detail: event.promptId };
+    case "output":
+      return { detail: event.output };
+    default:
+      return {};
+  }
+}
+
+window.tab = {
+  async open(options) {
+    session = await connect(options);
+    for (const task of session.tasks()) follow(task);
+    return { tabId: session.tabId, windowId: session.windowId };
+  },
+  async submit(workflow, options) {
+    const task = await current().submit(workflow as never, options);
+    follow(task);
+    return task.id;
+  },
+  async ending(taskId) {
+    const task = window.tab.task(taskId);
+    for await (const event of task) {
+      if (event.type === "succeeded") {
+        const { outputs, files } = await task.result();
+        return { type: event.type, outputs, files };
+      }
+      if (event.type === "failed") return { type: event.type, code: event.error.code };
+      if (event.type === "cancelled" || event.type === "lost") return { type: event.type };
+    }
+    throw new Error("the events ended without an ending");
+  },
+  heard: () => heard,
+  session: current,
+  task(taskId) {
+    const task = current().task(taskId);
+    if (!task) throw new Error(`no task ${taskId}`);
+    return task;
+  },
+};

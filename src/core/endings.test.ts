@@ -1,0 +1,218 @@
+import { describe, expect, test } from "vitest";
+import { runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+
+const failure = {
+  nodeId: "3",
+  nodeType: "ProtoError",
+  exceptionType: "RuntimeError",
+  exceptionMessage: "boom\n",
+  traceback: ["File …"],
+  executed: ["1"],
+};
+
+function started(): {
+  host: ScriptedHost;
+  anna: ReturnType<ScriptedHost["tab"]>;
+  promptId: string;
+  taskId: string;
+} {
+  const host = scriptedHost();
+  const anna = host.tab("anna");
+  host.openSocket();
+  const { taskId, promptId } = anna.submit("portrait");
+  host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+  host.say({ type: "execution_start", promptId });
+  return { host, anna, promptId, taskId };
+}
+
+const over = (promptId: string) => ({ type: "executing", promptId, nodeId: null }) as const;
+const history = (promptId: string, status: object, outputs: object = {}) => ({
+  [promptId]: { prompt: [1, promptId, {}, {}, []], outputs, status, meta: {} },
+});
+
+describe("an ending", () => {
+  test("is not told by execution_success alone: other outputs and the history may still come", () => {
+    const { host, anna, promptId } = started();
+    host.say({ type: "execution_success", promptId });
+    expect(anna.heard()).toEqual(["accepted", "started"]);
+    host.say(over(promptId));
+    expect(anna.heard().at(-1)).toBe("succeeded");
+  });
+
+  test("needs no look-up on a socket that has been unbroken since before the POST", () => {
+    const { host, anna, promptId } = started();
+    host.say(...runOf(promptId).slice(1));
+    expect(anna.heard().at(-1)).toBe("succeeded");
+    expect(host.pending(/history|queue/)).toEqual([]);
+  });
+
+  test("carries the outputs of all nodes, with addresses at the server that ran them", () => {
+    const { host, anna, promptId } = started();
+    host.say(
+      {
+        type: "executed",
+        promptId,
+        nodeId: "8",
+        displayNodeId: "8",
+        output: { images: [{ filename: "ä&.png", subfolder: "x/y", type: "temp" }] },
+      },
+      { type: "executed", promptId, nodeId: "9", displayNodeId: "9", output: { text: ["hi"] } },
+      { type: "execution_success", promptId },
+      over(promptId),
+    );
+    expect(anna.taskEvents().at(-1)).toMatchObject({
+      type: "succeeded",
+      result: {
+        promptId,
+        serverId: "http://comfy.test",
+        outputs: { "8": {}, "9": { text: ["hi"] } },
+        files: [
+          {
+            nodeId: "8",
+            kind: "image",
+            url: "http://comfy.test/view?filename=%C3%A4%26.png&subfolder=x%2Fy&type=temp",
+          },
+        ],
+      },
+    });
+  });
+
+  test("that failed keeps the node, the exception and the traceback", () => {
+    const { host, anna, promptId } = started();
+    host.say({ type: "execution_error", promptId, blocked: false, failure, timestamp: 1 }, over(promptId));
+    expect(anna.taskEvents().at(-1)).toMatchObject({
+      type: "failed",
+      error: {
+        code: "node-failed",
+        message: "Node 3 (ProtoError) failed: boom",
+        details: { nodeId: "3", traceback: ["File …"] },
+      },
+    });
+  });
+
+  test("is not a blocked node: that is a warning, and the run goes on", () => {
+    const { host, anna, promptId } = started();
+    host.say({
+      type: "execution_error",
+      promptId,
+      blocked: true,
+      failure: { ...failure, exceptionType: "ExecutionBlocked" },
+    });
+    host.say(...runOf(promptId).slice(1));
+    expect(anna.heard()).toEqual(["accepted", "started", "warning", "node", "output", "succeeded"]);
+    expect(anna.taskEvents()[2]).toMatchObject({ code: "node-blocked", nodeId: "3" });
+  });
+
+  test("by somebody else's interrupt is `cancelled` by other", () => {
+    const { host, anna, promptId } = started();
+    host.say({ type: "execution_interrupted", promptId, executed: [] }, over(promptId));
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "cancelled", by: "other" });
+  });
+
+  test("is told once, whatever comes later", () => {
+    const { host, anna, promptId } = started();
+    host.say(...runOf(promptId).slice(1));
+    const told = anna.heard().length;
+    host.say({ type: "execution_interrupted", promptId, executed: [] }, ...runOf(promptId));
+    expect(anna.heard()).toHaveLength(told);
+    expect(host.coordinator.twins.seen).toBe(1);
+  });
+
+  test("is told when the journal has it, not before", () => {
+    const { host, anna, promptId } = started();
+    host.say(...runOf(promptId).slice(1));
+    const writes = host.effects.flatMap((effect) => (effect.do === "write-journal" ? [effect.entry] : []));
+    const ending = writes.at(-1)?.events.at(-1);
+    expect(ending).toEqual(anna.taskEvents().at(-1));
+  });
+
+  test("is read from the history when the socket broke on the way, and a failed read only delays it", () => {
+    const { host, anna, promptId, taskId } = started();
+    host.closeSocket();
+    host.pass(200);
+    host.openSocket();
+    host.pass(600);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.reply(`/history/${promptId}`, { failure: "network" });
+    expect(anna.heard(taskId).at(-1)).toBe("gap");
+    host.pass(6000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    const messages = [
+      [
+        "execution_error",
+        {
+          prompt_id: promptId,
+          node_id: "3",
+          node_type: "ProtoError",
+          executed: [],
+          exception_message: "boom",
+          exception_type: "RuntimeError",
+          traceback: [],
+          timestamp: 1,
+        },
+      ],
+    ];
+    host.reply(
+      `/history/${promptId}`,
+      history(promptId, { status_str: "error", completed: false, messages }),
+    );
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "failed", error: { code: "node-failed" } });
+  });
+
+  test("with more outputs than are passed on live has them all in its result", () => {
+    const { host, anna, promptId } = started();
+    const socket = [...host.coordinator.sockets.keys()][0] as number;
+    const big = (nodeId: string) =>
+      ({ type: "executed", promptId, nodeId, displayNodeId: nodeId, output: { text: [nodeId] } }) as const;
+    for (const nodeId of ["1", "2", "3"])
+      host.take({ type: "message-received", socket, message: big(nodeId), bytes: 500_000 });
+    host.say({ type: "execution_success", promptId }, over(promptId));
+    expect(anna.heard()).toEqual(["accepted", "started", "output", "output", "warning"]);
+    const outputs = { "1": { text: ["1"] }, "2": { text: ["2"] }, "3": { text: ["3"] } };
+    host.reply(
+      `/history/${promptId}`,
+      history(promptId, { status_str: "success", completed: true, messages: [] }, outputs),
+    );
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "succeeded", result: { outputs } });
+  });
+});
+
+describe("a task that nobody knows any more", () => {
+  test("is lost only when two clean look-ups agree and a cause was seen", () => {
+    const { host, anna, promptId } = started();
+    host.closeSocket();
+    host.pass(200);
+    host.openSocket();
+    for (const round of [1, 2]) {
+      expect(anna.heard().at(-1)).not.toBe("lost");
+      host.pass(2500);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(`/history/${promptId}`, {});
+      expect(round).toBeLessThan(3);
+    }
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
+  });
+
+  test("without a cause stays open under a warning, and can be dismissed", () => {
+    const { host, anna, promptId, taskId } = started();
+    for (const _ of [1, 2, 3]) {
+      host.pass(20_000);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(`/history/${promptId}`, {});
+    }
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "warning", code: "not-one-server" });
+    expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+  });
+
+  test("is never lost by look-ups that fail", () => {
+    const { host, anna } = started();
+    host.closeSocket();
+    host.pass(200);
+    host.openSocket();
+    for (let round = 0; round < 5; round += 1) {
+      host.pass(10_000);
+      host.reply("/queue", round % 2 ? { failure: "timeout" } : { status: 502, text: "<html>" });
+    }
+    expect(anna.heard()).toEqual(["accepted", "started", "gap"]);
+  });
+});
