@@ -43,7 +43,7 @@ describe("a connection", () => {
     for (let time = 1; time <= 10; time += 1) {
       host.openSocket();
       host.closeSocket();
-      host.pass(31_000);
+      for (let second = 0; second < 30 && opened(host).length === time; second += 1) host.pass(1000);
       expect(opened(host)).toHaveLength(time + 1);
     }
   });

@@ -129,7 +129,7 @@ describe("an ending", () => {
   test("is read from the history when the socket broke on the way, and a failed read only delays it", () => {
     const { host, anna, promptId, taskId } = started();
     host.closeSocket();
-    host.pass(200);
+    host.pass(1000);
     host.openSocket();
     host.pass(600);
     host.reply("/queue", { queue_running: [], queue_pending: [] });
@@ -181,7 +181,7 @@ describe("a task that nobody knows any more", () => {
   test("is lost only when two clean look-ups agree and a cause was seen", () => {
     const { host, anna, promptId } = started();
     host.closeSocket();
-    host.pass(200);
+    host.pass(1000);
     host.openSocket();
     for (const round of [1, 2]) {
       expect(anna.heard().at(-1)).not.toBe("lost");
@@ -207,7 +207,7 @@ describe("a task that nobody knows any more", () => {
   test("is never lost by look-ups that fail", () => {
     const { host, anna } = started();
     host.closeSocket();
-    host.pass(200);
+    host.pass(1000);
     host.openSocket();
     for (let round = 0; round < 5; round += 1) {
       host.pass(10_000);

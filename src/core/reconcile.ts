@@ -40,7 +40,7 @@ export function surveyAnswered(
       } else if (place !== undefined) {
         found(c, server, task);
         markQueued(c, task, place);
-      } else if (task.stage.at !== "posting" && task.lastNewsAt < purpose.startedAt) {
+      } else if (task.stage.at !== "posting" && task.lastNewsAt <= purpose.startedAt) {
         lookUpHistory(c, server, task);
       }
     }

@@ -1,0 +1,60 @@
+import { asObject, asString, isObject } from "./json.ts";
+
+export interface ServerFile {
+  readonly filename: string;
+  readonly subfolder: string;
+  readonly type: "output" | "temp" | "input";
+}
+
+export interface NodeFile extends ServerFile {
+  readonly nodeId: string;
+  /** What the node calls it, in the singular. */
+  readonly kind: string;
+}
+
+/** The files in a node's output: in any list, under any name, for custom nodes have their own. */
+export function outputFiles(nodeId: string, output: unknown): NodeFile[] {
+  return Object.entries(asObject(output)).flatMap(([name, list]) =>
+    Array.isArray(list) ? list.flatMap((entry) => readFile(nodeId, singular(name), entry)) : [],
+  );
+}
+
+function readFile(nodeId: string, kind: string, entry: unknown): NodeFile[] {
+  if (!isObject(entry) || typeof entry.filename !== "string" || entry.filename === "") return [];
+  const { filename, type } = entry;
+  return [
+    {
+      nodeId,
+      kind,
+      filename,
+      subfolder: asString(entry.subfolder) ?? "",
+      type: type === "temp" || type === "input" ? type : "output",
+    },
+  ];
+}
+
+const singular = (name: string): string => (name.length > 2 && name.endsWith("s") ? name.slice(0, -1) : name);
+
+export interface ViewOptions {
+  /** Re-encoded by the server, e.g. `webp;80` or `jpeg;90`. Default: the file as it is. */
+  readonly preview?: string;
+  readonly channel?: "rgb" | "a" | "rgba";
+}
+
+/** Where `GET /view` has a file, below the server's address. Every part is encoded. */
+export function viewPath(
+  { filename, subfolder, type }: ServerFile,
+  { preview, channel }: ViewOptions = {},
+): string {
+  const query: [string, string | undefined][] = [
+    ["filename", filename],
+    ["subfolder", subfolder],
+    ["type", type],
+    ["preview", preview],
+    ["channel", channel],
+  ];
+  const parts = query.flatMap(([name, value]) =>
+    value === undefined ? [] : `${name}=${encodeURIComponent(value)}`,
+  );
+  return `/view?${parts.join("&")}`;
+}
