@@ -1,0 +1,67 @@
+import { createCoordinator, step } from "../core/coordinator.ts";
+import type { PortKey } from "../core/facts.ts";
+import { build } from "../protocol/build.ts";
+import type { Epoch } from "../protocol/ids.ts";
+import { hostLock } from "../protocol/names.ts";
+import type { HostMode } from "../protocol/session-api.ts";
+import { createAccounts } from "./accounts.ts";
+import type { PortLike } from "./endpoint.ts";
+import { memoryJournal } from "./journal/memory.ts";
+import { type LocksLike, servePort } from "./port.ts";
+import { createRuntime, type Runtime } from "./runtime.ts";
+import type { FetchLike } from "./server/http.ts";
+import { createSockets, type OpenSocket } from "./server/socket.ts";
+import { createTransfers, type Transfers } from "./transfers.ts";
+
+/** What the host needs of the realm it runs in. */
+export interface Realm {
+  readonly mode: HostMode;
+  readonly epoch: string;
+  readonly fetch: FetchLike;
+  readonly openSocket: OpenSocket;
+  readonly newRequest: () => XMLHttpRequest;
+  readonly locks: LocksLike | undefined;
+  readonly afterThisTask: (then: () => void) => void;
+  readonly log: (level: "debug" | "warn", message: string) => void;
+}
+
+/** Puts the parts together: one coordinator, its runtime, and a facade for every port that connects. */
+export function createHost(realm: Realm): { connect(port: PortLike): void; readonly runtime: Runtime } {
+  const { epoch, mode, fetch, locks } = realm;
+  const journal = memoryJournal();
+  const accounts = createAccounts();
+  const coordinator = createCoordinator({ epoch, mode, build, journal: journal.kind });
+  const now = (): number => performance.now();
+
+  // Held for as long as this realm lives: its grant to a tab is the notice of our death.
+  void locks?.request(hostLock(epoch as Epoch), () => new Promise(() => {}));
+
+  const transfers: Transfers = createTransfers({
+    accounts,
+    fetch,
+    newRequest: realm.newRequest,
+    now,
+    runtime: () => runtime,
+  });
+  const runtime: Runtime = createRuntime({
+    epoch,
+    step: (fact, moment) => step(coordinator, fact, moment),
+    clock: { now, wall: Date.now, random: Math.random },
+    journal,
+    accounts,
+    fetch,
+    sockets: (tell) => createSockets(realm.openSocket, tell),
+    transfers: () => transfers,
+    afterThisTask: realm.afterThisTask,
+    log: realm.log,
+  });
+
+  let lastPort: PortKey = 0;
+  return {
+    runtime,
+    connect(port) {
+      lastPort += 1;
+      servePort(lastPort, port, { runtime, accounts, transfers, locks });
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import { nanoid } from "nanoid";
+import { createHost } from "./host.ts";
+import type { LocksLike } from "./port.ts";
+
+/**
+ * The worker's entry, shared by all tabs of an origin or dedicated to one. Everything here runs before the
+ * first task ends: a connect event that finds no listener is lost.
+ */
+declare const self: Omit<SharedWorkerGlobalScope, "onmessage"> & DedicatedWorkerGlobalScope;
+
+const shared = "onconnect" in (self as object);
+const ticks = new MessageChannel();
+const waiting: (() => void)[] = [];
+ticks.port1.onmessage = () => waiting.shift()?.();
+
+const host = createHost({
+  mode: shared ? "shared" : "solo",
+  epoch: nanoid(),
+  fetch: (url, init) => fetch(url, init),
+  openSocket: (url) => new WebSocket(url),
+  newRequest: () => new XMLHttpRequest(),
+  locks: (navigator as { locks?: LocksLike }).locks,
+  afterThisTask(then) {
+    waiting.push(then);
+    ticks.port2.postMessage(null);
+  },
+  log: (level, message) => console[level](`[comfy-tabs] ${message}`),
+});
+
+if (shared) {
+  self.onconnect = ({ ports: [port] }) => port && host.connect(port);
+} else {
+  self.onmessage = ({ data, ports: [port] }: MessageEvent<unknown>) => {
+    const wanted =
+      typeof data === "object" && data !== null && "comfyTabs" in data && data.comfyTabs === "connect";
+    if (wanted && port) host.connect(port);
+  };
+}
+
+self.addEventListener("online", () => host.runtime.tell({ type: "went-online" }));

@@ -1,0 +1,169 @@
+import { socketAddress } from "../comfy/addresses.ts";
+import type { Effect } from "../core/effects.ts";
+import type { CallKey, Fact, Moment, PortKey } from "../core/facts.ts";
+import { wireError } from "../protocol/errors.ts";
+import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
+import type { Accounts } from "./accounts.ts";
+import type { Journal } from "./journal/journal.ts";
+import { askServer, type FetchLike } from "./server/http.ts";
+import type { Sockets } from "./server/socket.ts";
+import type { Transfers } from "./transfers.ts";
+
+type Post = (message: unknown, transfer: Transferable[]) => void;
+
+/** The loop: facts go into the core one after the other, and what it orders is done in that order. */
+export interface Runtime {
+  tell(fact: Fact): void;
+  /** Asks on behalf of a tab. Settles with the core's answer, always. */
+  call(ask: (call: CallKey) => Fact, settled?: (call: CallKey) => void): Promise<Answer<unknown>>;
+  answer(call: CallKey, answer: Answer<unknown>): void;
+  addPort(key: PortKey, post: Post): void;
+  removePort(key: PortKey): void;
+}
+
+export interface RuntimeMeans {
+  readonly epoch: string;
+  readonly step: (fact: Fact, moment: Moment) => readonly Effect[];
+  readonly clock: { now(): number; wall(): number; random(): number };
+  readonly journal: Journal;
+  readonly accounts: Accounts;
+  readonly fetch: FetchLike;
+  readonly sockets: (tell: (fact: Fact) => void) => Sockets;
+  readonly transfers: () => Transfers;
+  /** Calls back in a task of its own, after what is already waiting. */
+  readonly afterThisTask: (then: () => void) => void;
+  readonly log: (level: "debug" | "warn", message: string) => void;
+}
+
+export function createRuntime(means: RuntimeMeans): Runtime {
+  const { epoch, step, clock, journal, accounts, fetch, afterThisTask, log } = means;
+  const ports = new Map<PortKey, Post>();
+  const calls = new Map<CallKey, (answer: Answer<unknown>) => void>();
+  const facts: Fact[] = [];
+  let stepping = false;
+  let lastCall = 0;
+  let alarm: ReturnType<typeof setTimeout> | undefined;
+
+  function tell(fact: Fact): void {
+    facts.push(fact);
+    if (stepping) return;
+    stepping = true;
+    try {
+      for (let next = facts.shift(); next; next = facts.shift()) takeStep(next);
+    } finally {
+      stepping = false;
+    }
+  }
+
+  function takeStep(fact: Fact): void {
+    try {
+      const moment = { now: clock.now(), wall: clock.wall(), random: clock.random() };
+      for (const effect of step(fact, moment)) obey(effect);
+    } catch (thrown) {
+      // A bug must not hang the tab that met it, nor stop the others.
+      log("warn", `${fact.type} failed: ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+      if ("call" in fact)
+        answer(fact.call, {
+          error: wireError("host-lost", `The host failed at this call: ${String(thrown)}`, {}),
+        });
+    }
+  }
+
+  function obey(effect: Effect): void {
+    switch (effect.do) {
+      case "post-batch":
+        postBatch(effect);
+        return;
+      case "request-tick":
+        afterThisTask(() => tell({ type: "port-ticked", port: effect.port }));
+        return;
+      case "answer":
+        answer(effect.call, effect.answer);
+        return;
+      case "open-socket": {
+        means.transfers().reconnected(effect.server);
+        const { query } = accounts.credentials(effect.server);
+        sockets.open(effect.socket, socketAddress(accounts.url(effect.server), effect.clientId, query));
+        return;
+      }
+      case "close-socket":
+        sockets.close(effect.socket);
+        return;
+      case "send-text":
+        sockets.send(effect.socket, effect.text);
+        return;
+      case "request": {
+        const { request, server, path, ...rest } = effect;
+        const url = accounts.url(server) + path;
+        void askServer(fetch, { ...rest, url }, accounts.credentials(server)).then((reply) =>
+          tell({ type: "request-answered", request, answer: reply }),
+        );
+        return;
+      }
+      case "allow-transfer":
+        means.transfers().allowed(effect);
+        return;
+      case "write-journal": {
+        const { write } = effect;
+        journal.write(effect.entry).then(
+          () => tell({ type: "journal-written", write, ok: true }),
+          () => tell({ type: "journal-written", write, ok: false }),
+        );
+        return;
+      }
+      case "erase-journal":
+        journal.erase(effect.taskIds).catch((error: unknown) => log("warn", `the journal keeps: ${error}`));
+        return;
+      case "read-journal":
+        journal.read(effect.tabId).then(
+          (entries) => tell({ type: "journal-read", write: effect.write, entries }),
+          () => tell({ type: "journal-read", write: effect.write, entries: [] }),
+        );
+        return;
+      case "wake":
+        clearTimeout(alarm);
+        if (effect.at !== undefined)
+          alarm = setTimeout(
+            () => tell({ type: "time-passed" }),
+            Math.max(0, Math.ceil(effect.at - clock.now())),
+          );
+        return;
+      case "log":
+        log(effect.level, effect.message);
+    }
+  }
+
+  function postBatch({ port, batch, events }: Extract<Effect, { do: "post-batch" }>): void {
+    const envelope: EventEnvelope = { comfyTabs: "events", epoch, batch, events };
+    const previews = events.flatMap((event) =>
+      event.kind === "task" && event.event.type === "preview" ? [event.event.image] : [],
+    );
+    ports.get(port)?.(envelope, previews);
+  }
+
+  function answer(call: CallKey, given: Answer<unknown>): void {
+    const settle = calls.get(call);
+    calls.delete(call);
+    settle?.(given);
+  }
+
+  const sockets = means.sockets(tell);
+
+  return {
+    tell,
+    call(ask, settled) {
+      lastCall += 1;
+      const own = lastCall;
+      return new Promise((resolve) => {
+        calls.set(own, (given) => {
+          settled?.(own);
+          resolve(given);
+        });
+        tell(ask(own));
+      });
+    },
+    answer,
+    addPort: (key, post) => ports.set(key, post),
+    removePort: (key) => ports.delete(key),
+  };
+}

@@ -1,0 +1,51 @@
+import type { HttpAnswer } from "../../core/facts.ts";
+import type { Credentials } from "../accounts.ts";
+
+export interface HttpRequest {
+  readonly url: string;
+  readonly method: "GET" | "POST";
+  readonly body?: string;
+  readonly timeoutMs: number;
+}
+
+export type FetchLike = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Adds the credential that travels in the address, where there is one. */
+export function authorisedUrl(url: string, { query }: Credentials): string {
+  if (!query) return url;
+  const joint = url.includes("?") ? "&" : "?";
+  return `${url}${joint}${encodeURIComponent(query.name)}=${encodeURIComponent(query.value)}`;
+}
+
+/** What `fetch` needs to be who we are. ComfyUI's `*` for the origin forbids cookies, so they are never sent unasked. */
+export const authorisedInit = ({ headers, cookies }: Credentials): RequestInit => ({
+  headers,
+  credentials: cookies ? "include" : "omit",
+  cache: "no-store",
+});
+
+/**
+ * Asks once, and always answers. A body goes as text/plain, which ComfyUI takes and which needs no preflight.
+ * Whether "network" means that the server is down is not said here: a 500 without CORS headers looks the same.
+ */
+export async function askServer(
+  fetch: FetchLike,
+  request: HttpRequest,
+  credentials: Credentials,
+): Promise<HttpAnswer> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), request.timeoutMs);
+  try {
+    const response = await fetch(authorisedUrl(request.url, credentials), {
+      ...authorisedInit(credentials),
+      method: request.method,
+      ...(request.body === undefined ? {} : { body: request.body }),
+      signal: deadline.signal,
+    });
+    return { status: response.status, text: await response.text() };
+  } catch {
+    return { failure: deadline.signal.aborted ? "timeout" : "network" };
+  } finally {
+    clearTimeout(timer);
+  }
+}
