@@ -1,0 +1,2 @@
+/** An address without what goes without saying. */
+export const bareUrl = (url: string): string => url.replace(/^https?:\/\//, "");
