@@ -1,0 +1,186 @@
+import type { ViewOptions } from "../comfy/files.ts";
+import type { AnyComfyTabsError } from "../protocol/errors.ts";
+import type {
+  Auth,
+  HostDiagnostics,
+  HostMode,
+  ServerSnapshot,
+  UploadedFile,
+} from "../protocol/session-api.ts";
+import type { OutputFile, Progress, TaskEventOf, TaskResult, TaskStatus } from "../protocol/tasks.ts";
+
+/** What happens to a task. The last one is its ending, an event like the others: it does not throw. */
+export type TaskEvent = TaskEventOf<Blob, AnyComfyTabsError>;
+
+/** A graph in ComfyUI's API format, as "Export (API)" saves it: nodes by id. */
+export type Workflow = {
+  readonly [nodeId: string]: {
+    readonly class_type: string;
+    readonly inputs: { readonly [name: string]: unknown };
+    readonly _meta?: { readonly title?: string };
+  };
+};
+
+export interface ConnectOptions {
+  /** At least one; a string is its address. Path prefixes, https and a missing `http://` are understood. */
+  readonly servers: readonly (string | ServerOptions)[];
+  /** Namespace: sessions of different names never share a host. Default `"comfy-tabs"`. */
+  readonly name?: string;
+  /** `"shared"` and `"solo"` insist; `"auto"` takes the best that this browser can do. Default `"auto"`. */
+  readonly mode?: "auto" | HostMode;
+  /**
+   * Where the worker is, for bundlers that do not follow the package's own URL: the address of
+   * `dist/worker.js` (self-contained, also unbundled), or a function that makes it. Default: beside the client.
+   */
+  readonly worker?: string | URL | ((kind: "shared" | "dedicated") => SharedWorker | Worker);
+  /** `"none"`: previews are not sent to this tab. Default `"newest"`. */
+  readonly previews?: "newest" | "none";
+  /** Default `"warn"`. Every line starts with the tab's window id. */
+  readonly logger?: Logger | "silent" | "warn" | "debug";
+}
+
+export interface ServerOptions {
+  readonly url: string;
+  /** The name of the server in this tab. Default: its normalised address. */
+  readonly id?: string;
+  /** Share of the work that it gets, compared with other servers. Default 1. */
+  readonly weight?: number;
+  readonly auth?: Auth;
+  /** Types of custom messages that reach every tab which lists them, through `on("message")`. Default none. */
+  readonly broadcastTypes?: readonly string[];
+}
+
+export interface Logger {
+  debug(...message: unknown[]): void;
+  warn(...message: unknown[]): void;
+}
+
+export interface SubmitOptions {
+  /** Id of the server. Default: the one that has the workflow's uploaded files, else the least busy. */
+  readonly server?: string;
+  /** Before everything that waits there. Default false. */
+  readonly front?: boolean;
+  /** Kept verbatim in the server's queue and history: do not put secrets there. */
+  readonly extraData?: { readonly [key: string]: unknown };
+  /** For the task's whole life: aborted before acceptance it is withdrawn, after it cancelled. */
+  readonly signal?: AbortSignal;
+  /** For people. */
+  readonly label?: string;
+}
+
+export interface UploadOptions {
+  /** Id of the server. Default: where `submit` would go now. */
+  readonly server?: string;
+  /** Default: the file's own name, else `"upload.png"`. The server may choose another. */
+  readonly filename?: string;
+  /** Default: none. */
+  readonly subfolder?: string;
+  readonly type?: "input" | "temp" | "output";
+  /** Replace a file of this name instead of numbering the new one. Default false. */
+  readonly overwrite?: boolean;
+  /** The image that this file is the mask of. */
+  readonly maskOf?: { readonly filename: string; readonly subfolder?: string; readonly type?: string };
+  readonly signal?: AbortSignal;
+  /** In bytes. */
+  readonly onProgress?: (progress: { loaded: number; total: number }) => void;
+}
+
+/** The server's own description of its node classes, by name. */
+export type ObjectInfo = { readonly [className: string]: { readonly [field: string]: unknown } };
+
+export interface Diagnostics extends HostDiagnostics {
+  readonly tabId: string;
+  readonly windowId: string;
+}
+
+export interface SessionEvents {
+  /** A server's connection, version or error has changed. */
+  readonly connection: ServerSnapshot;
+  /** A server's queue has changed. */
+  readonly queue: { readonly serverId: string; readonly queueRemaining: number };
+  /** The host was replaced or chosen; `reason` is there when it is not what was hoped for. */
+  readonly mode: { readonly mode: HostMode; readonly epoch: string; readonly reason?: string };
+  /** A custom message of one of the types in `broadcastTypes`. */
+  readonly message: { readonly serverId: string; readonly type: string; readonly data: unknown };
+}
+
+/** What this tab may see and do. All methods reject with `closed` after `close`. */
+export interface Session {
+  /** Survives a reload; a duplicated tab has its own. */
+  readonly tabId: string;
+  /** `window_<ms>_<random>`: for people and logs. */
+  readonly windowId: string;
+  /**
+   * Checks the workflow, makes it a task of this tab and journals it. The task exists when this resolves,
+   * and tells the rest by events; a server's refusal is its ending, not a rejection of this.
+   *
+   * @throws {@link ComfyTabsError} `workflow-format`, `workflow-invalid`, `too-large`, `invalid-option`,
+   *   `not-found` (no such server), `aborted`, `timeout`, `host-lost`, `closed`
+   */
+  submit(workflow: Workflow, options?: SubmitOptions): Promise<Task>;
+  /**
+   * Makes a prompt that the app POSTed itself a task of this tab: live events when it was sent with
+   * {@link clientId}, the ending in any case.
+   *
+   * @throws {@link ComfyTabsError} `not-found` — no such server, or another tab's prompt
+   */
+  register(prompt: { serverId: string; promptId: string; label?: string }): Promise<Task>;
+  /** The client id under which this host listens at a server now. */
+  clientId(serverId: string): Promise<string>;
+  /** Own tasks: open ones, and ended ones until they are dismissed or expire. Oldest first. */
+  tasks(): readonly Task[];
+  task(taskId: string): Task | undefined;
+  servers(): readonly ServerSnapshot[];
+  /**
+   * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it.
+   *
+   * @throws {@link ComfyTabsError} `too-large`, `unauthorized`, `server-unreachable`, `aborted`, …
+   */
+  upload(file: Blob, options?: UploadOptions): Promise<UploadedFile>;
+  /** An address for `<img src>`, at the server that ran the task. Never carries a credential. */
+  viewUrl(file: OutputFile, options?: ViewOptions): string;
+  /** The file's bytes, fetched with the server's credentials. */
+  fetchFile(file: OutputFile, options?: ViewOptions & { signal?: AbortSignal }): Promise<Blob>;
+  /** The node classes of a server (default: the first), fetched once for all tabs. */
+  objectInfo(serverId?: string): Promise<ObjectInfo>;
+  /** @returns the function that ends it */
+  on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
+  /** What is in force: mode, epoch, sockets, journal. Nothing of other tabs' tasks. */
+  diagnostics(): Promise<Diagnostics>;
+  /** Ends this handle; the host is let go with the page's last one. The tasks go on. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** One workflow of this tab, from submission to its ending, across reloads. */
+export interface Task extends AsyncIterable<TaskEvent> {
+  readonly id: string;
+  /** Known once a server has accepted it. */
+  readonly promptId: string | undefined;
+  readonly serverId: string | undefined;
+  readonly label: string | undefined;
+  /** Epoch milliseconds of the submission. */
+  readonly createdAt: number;
+  readonly status: TaskStatus;
+  /** The newest. */
+  readonly progress: Progress | undefined;
+  /**
+   * May start at any time: what has happened is told first, of fast-changing kinds only the newest.
+   *
+   * @returns the function that ends it
+   */
+  on<K extends TaskEvent["type"]>(
+    type: K,
+    listener: (event: Extract<TaskEvent, { type: K }>) => void,
+  ): () => void;
+  /**
+   * Any number of times, before or after the ending.
+   *
+   * @throws {@link ComfyTabsError} the task's own error where it `failed`; `cancelled`, `lost`;
+   *   `aborted` by the signal; `not-found` after `dismiss`; `closed`
+   */
+  result(options?: { signal?: AbortSignal }): Promise<TaskResult>;
+  /** @returns true when the task stopped because of this; false when it ended otherwise, or has not after 30 s */
+  cancel(): Promise<boolean>;
+  /** Forgets an ended task. @throws {@link ComfyTabsError} `invalid-option` while it is open */
+  dismiss(): Promise<void>;
+}

@@ -1,0 +1,19 @@
+import type { HostPort, WorkerSource } from "../platform.ts";
+
+/** The same worker file for this tab alone: own sockets, own client ids, isolated by construction. */
+export function soloHost(source: WorkerSource, name: string): HostPort {
+  const worker = makeWorker(source, name);
+  const failed = new Promise<never>((_, reject) => {
+    worker.addEventListener("error", () => reject(new Error("the worker could not be loaded")));
+  });
+  failed.catch(() => {}); // told to whoever races it; nobody may be left
+  const { port1, port2 } = new MessageChannel();
+  worker.postMessage({ comfyTabs: "connect" }, [port2]);
+  return { port: port1, failed, close: () => worker.terminate() };
+}
+
+function makeWorker(source: WorkerSource, name: string): Worker {
+  if (typeof source === "function") return source("dedicated") as Worker;
+  if (source !== undefined) return new Worker(source, { type: "module", name });
+  return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
+}

@@ -1,0 +1,30 @@
+/** The part of `navigator.locks` that is used. */
+export interface LocksLike {
+  request(
+    name: string,
+    options: { readonly signal?: AbortSignal; readonly mode?: "exclusive" },
+    granted: () => Promise<void>,
+  ): Promise<unknown>;
+}
+
+/** A port to a host, and how it is told that the host could not be made. */
+export interface HostPort {
+  readonly port: MessagePort;
+  /** Settles only by rejection, and only where the platform tells. */
+  readonly failed: Promise<never>;
+  close(): void;
+}
+
+/** Everything of the page that the client touches; resolved in `browserPlatform` and nowhere else. */
+export interface Platform {
+  readonly locks: LocksLike | undefined;
+  /** Of this page and its reloads. Every access may throw. */
+  readonly storage: () => Storage;
+  readonly makeShared: ((url: WorkerSource, name: string) => HostPort) | undefined;
+  readonly makeSolo: ((url: WorkerSource, name: string) => HostPort) | undefined;
+  /** @returns the function that ends it */
+  onPageEvent(type: "pagehide" | "pageshow", listener: (persisted: boolean) => void): () => void;
+  readonly randomBytes: (count: number) => Uint8Array;
+}
+
+export type WorkerSource = string | URL | ((kind: "shared" | "dedicated") => SharedWorker | Worker) | undefined;
