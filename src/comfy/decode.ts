@@ -22,7 +22,7 @@ function decodeText(text: string): ServerMessage {
   const { type } = frame;
   const data = asObject(frame.data);
   const promptId = asString(data.prompt_id);
-  const dated = typeof data.timestamp === "number" ? { timestamp: data.timestamp } : {};
+  const dated: Dated = typeof data.timestamp === "number" ? { timestamp: data.timestamp } : {};
 
   switch (type) {
     case "status": {
@@ -81,10 +81,18 @@ function ofPrompt(type: string, promptId: string, data: JsonObject, dated: Dated
       };
     }
     case "execution_error": {
-      // The blocker's variant has no timestamp and does not end the run (ComfyUI execution.py).
       const failure = readFailure(data);
-      const blocked = failure.exceptionType === "ExecutionBlocked";
-      return { type, promptId, blocked, failure, ...dated };
+      // A blocker's error is not dated and does not end the run; servers before 0.0.1 date none (ComfyUI execution.py).
+      const blocked = failure.exceptionType === "ExecutionBlocked" && dated.timestamp === undefined;
+      return {
+        type,
+        promptId,
+        blocked,
+        failure,
+        ...(data.current_inputs === undefined ? {} : { currentInputs: data.current_inputs }),
+        ...(data.current_outputs === undefined ? {} : { currentOutputs: data.current_outputs }),
+        ...dated,
+      };
     }
     case "executed": {
       const nodeId = asId(data.node);
@@ -168,4 +176,5 @@ function readPreview(header: string, image: Uint8Array<ArrayBuffer>): ServerMess
   };
 }
 
-const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const utf8 = (bytes: Uint8Array): string => decoder.decode(bytes);

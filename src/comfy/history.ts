@@ -1,5 +1,5 @@
 import { readFailure } from "./failure.ts";
-import { asArray, asIds, asObject, isObject, parseJson } from "./json.ts";
+import { asArray, asIds, asObject, asObjects, isObject, parseJson } from "./json.ts";
 import type { JsonObject, NodeFailure } from "./messages.ts";
 
 /** How a prompt ended, as the server remembers it. */
@@ -16,7 +16,8 @@ export function readHistory(text: string, promptId: string): HistoryEntry | "unk
   const body = parseJson(text);
   if (!isObject(body)) return undefined;
   if (!Object.hasOwn(body, promptId)) return Object.keys(body).length === 0 ? "unknown" : undefined;
-  const entry = asObject(body[promptId]);
+  const entry = body[promptId];
+  if (!isObject(entry)) return undefined;
   const status = asObject(entry.status);
   const messages = asArray(status.messages).map((message) => {
     const [type, data] = asArray(message);
@@ -24,21 +25,23 @@ export function readHistory(text: string, promptId: string): HistoryEntry | "unk
   });
   const last = (type: string) => messages.findLast((message) => message.type === type)?.data;
   const failure = last("execution_error");
-  // An interrupted run is also an "error"; only its last message tells (ComfyUI execution.py).
-  const ending =
-    last("execution_interrupted") !== undefined
-      ? "interrupted"
-      : status.status_str === "error" || failure !== undefined
-        ? "error"
-        : "success";
-  const outputs = Object.entries(asObject(entry.outputs)).filter((pair): pair is [string, JsonObject] =>
-    isObject(pair[1]),
+  const ending = endingOf(
+    status.status_str,
+    last("execution_interrupted") !== undefined,
+    failure !== undefined,
   );
   return {
     promptId,
-    outputs: Object.fromEntries(outputs),
+    outputs: asObjects(entry.outputs),
     ending,
     ...(ending === "error" && failure !== undefined ? { failure: readFailure(failure) } : {}),
     cachedNodeIds: asIds(asObject(last("execution_cached")).nodes),
   };
+}
+
+/** An interrupted run is also an "error"; only its messages tell (ComfyUI execution.py). Old entries have no status. */
+function endingOf(status: unknown, interrupted: boolean, failed: boolean): HistoryEntry["ending"] {
+  if (status === "success") return "success";
+  if (interrupted) return "interrupted";
+  return status === "error" || failed ? "error" : "success";
 }

@@ -1,13 +1,23 @@
 import type { JsonObject } from "./messages.ts";
 
-/** The value behind the text, or undefined: nothing that a server says may throw here. */
+/**
+ * The value behind the text, or undefined: nothing that a server says may throw here. Python writes numbers
+ * that JSON has no words for as `NaN` and `Infinity`; they become null, as `JSON.stringify` has it.
+ */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    try {
+      return /NaN|Infinity/.test(text) ? JSON.parse(text.replace(stringOrNotFinite, finite)) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 }
+
+const stringOrNotFinite = /"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN/g;
+const finite = (token: string): string => (token.startsWith('"') ? token : "null");
 
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -22,3 +32,8 @@ export const asNumber = (value: unknown): number | undefined =>
 export const asId = (value: unknown): string | undefined =>
   typeof value === "string" ? value : typeof value === "number" ? String(value) : undefined;
 export const asIds = (value: unknown): string[] => asArray(value).flatMap((one) => asId(one) ?? []);
+/** The entries that are objects themselves, by key. */
+export const asObjects = (value: unknown): { readonly [key: string]: JsonObject } =>
+  Object.fromEntries(
+    Object.entries(asObject(value)).filter((pair): pair is [string, JsonObject] => isObject(pair[1])),
+  );

@@ -88,6 +88,10 @@ export interface ExecutionErrorMessage {
   /** Not an ending: a node refused its input and the prompt goes on (`ExecutionBlocked`). */
   readonly blocked: boolean;
   readonly failure: NodeFailure;
+  /** What the node was given, shortened by the server; an empty list when it was blocked. */
+  readonly currentInputs?: unknown;
+  /** Ids of the nodes whose outputs the server held. */
+  readonly currentOutputs?: unknown;
   readonly timestamp?: number;
 }
 

@@ -20,19 +20,28 @@ export interface Abilities {
 export const readVersion = (text: string): string | undefined =>
   asString(asObject(asObject(parseJson(text)).system).comfyui_version);
 
-export function abilities(version: string): Abilities {
-  const since = (first: string): boolean => compareVersions(version, first) >= 0;
+/**
+ * What to expect of a server. Of an unknown version the newest is expected where a mistake shows by itself or
+ * does nothing (ids, previews), and nothing where a mistake hits other people's prompts or only costs an error
+ * (interrupts, jobs).
+ */
+export function abilities(version: string | undefined): Abilities {
+  const known = version !== undefined && /\d/.test(version);
+  const since = (first: string): boolean => known && compareVersions(version, first) >= 0;
   return {
-    chosenPromptId: since("0.3.45"),
-    metadataPreviews: since("0.3.45"),
+    chosenPromptId: !known || since("0.3.45"),
+    metadataPreviews: !known || since("0.3.45"),
     targetedInterrupt: since("0.3.57"),
     jobs: since("0.6.0"),
-    uuidOnly: since("0.25.0"),
+    uuidOnly: !known || since("0.25.0"),
     cancelJob: since("0.26.0"),
   };
 }
 
-/** Negative, zero or positive, as `a` is older than, the same as or newer than `b`. `v` and suffixes do not count. */
+/**
+ * Negative, zero or positive, as `a` is older than, the same as or newer than `b`. A `v` in front and whatever
+ * follows the third number do not count: a development version is taken for the release it is named after.
+ */
 export function compareVersions(a: string, b: string): number {
   const [left, right] = [numbersOf(a), numbersOf(b)];
   for (let place = 0; place < 3; place += 1) {
@@ -42,4 +51,5 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
-const numbersOf = (version: string): number[] => (version.match(/\d+/g) ?? []).slice(0, 3).map(Number);
+const numbersOf = (version: string): number[] =>
+  (version.match(/\d+(?:\.\d+)*/)?.[0] ?? "").split(".").slice(0, 3).map(Number);

@@ -18,7 +18,7 @@ declare class URLSearchParams {
   toString(): string;
 }
 declare class TextDecoder {
-  constructor(label?: string, options?: { fatal?: boolean });
+  constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
   decode(bytes: Uint8Array): string;
 }
 declare class TextEncoder {

@@ -18,8 +18,13 @@ const deepest = 200;
  * @returns the first problem, or undefined
  */
 export function checkWorkflow(workflow: unknown): WorkflowProblem | undefined {
-  const format = (path: string, message: string): WorkflowProblem => ({ code: "workflow-format", path, message });
-  if (!isObject(workflow)) return format("", "A workflow is an object of nodes by id, not text and not a list.");
+  const format = (path: string, message: string): WorkflowProblem => ({
+    code: "workflow-format",
+    path,
+    message,
+  });
+  if (!isObject(workflow))
+    return format("", "A workflow is an object of nodes by id, not text and not a list.");
   if (Array.isArray(workflow.nodes))
     return format(
       "nodes",
@@ -45,7 +50,11 @@ export function checkWorkflow(workflow: unknown): WorkflowProblem | undefined {
   return checkLoops(workflow);
 }
 
-const invalid = (path: string, message: string): WorkflowProblem => ({ code: "workflow-invalid", path, message });
+const invalid = (path: string, message: string): WorkflowProblem => ({
+  code: "workflow-invalid",
+  path,
+  message,
+});
 
 const isLink = (value: unknown): value is [string, number] =>
   Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && typeof value[1] === "number";
@@ -72,7 +81,9 @@ function checkValue(value: unknown, path: string, above: readonly object[]): Wor
 /** Nodes that wait for each other would never run. */
 function checkLoops(workflow: { readonly [id: string]: unknown }): WorkflowProblem | undefined {
   const linksOf = (id: string): string[] =>
-    Object.values((workflow[id] as { inputs: object }).inputs).flatMap((value) => (isLink(value) ? [value[0]] : []));
+    Object.values((workflow[id] as { inputs: object }).inputs).flatMap((value) =>
+      isLink(value) ? [value[0]] : [],
+    );
   const finished = new Set<string>();
   for (const start of Object.keys(workflow)) {
     const path: { id: string; rest: string[] }[] = [{ id: start, rest: linksOf(start) }];
