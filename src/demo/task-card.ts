@@ -1,4 +1,5 @@
-import type { Task, TaskEvent } from "../client/index.ts";
+import { ComfyTabsError, type Task, type TaskEvent } from "../client/index.ts";
+import { bareUrl } from "./address.ts";
 import { button, element } from "./element.ts";
 import { failureOf } from "./failure.ts";
 import { failureNote } from "./failure-note.ts";
@@ -92,8 +93,13 @@ export class TaskCard {
   }
 
   async dismiss(): Promise<void> {
-    await this.task.dismiss();
-    this.#listener.dismissed(this);
+    try {
+      await this.task.dismiss();
+      this.#listener.dismissed(this);
+    } catch (error) {
+      if (!(error instanceof ComfyTabsError)) throw error;
+      this.#warn("not-dismissed", error.message);
+    }
   }
 
   #show(event: TaskEvent): void {
@@ -176,7 +182,8 @@ export class TaskCard {
       this.#act.disabled = false;
       this.#listener.changed();
     }
-    this.#facts.textContent = [this.task.serverId, this.isOpen ? this.#doing : this.#duration()]
+    const server = this.task.serverId;
+    this.#facts.textContent = [server && bareUrl(server), this.isOpen ? this.#doing : this.#duration()]
       .filter(Boolean)
       .join(" · ");
   }
@@ -202,9 +209,14 @@ export class TaskCard {
     if (!this.isOpen) return this.dismiss();
     this.#act.textContent = "Cancelling…";
     this.#act.disabled = true;
-    const stopped = await this.task.cancel();
-    if (stopped || !this.isOpen) return;
-    this.#warn("cancel-unsupported", "The server has not let go of it yet.");
+    try {
+      const stopped = await this.task.cancel();
+      if (stopped || !this.isOpen) return;
+      this.#warn("not-cancelled", "The server has not let go of it yet.");
+    } catch (error) {
+      if (!(error instanceof ComfyTabsError)) throw error;
+      this.#warn("not-cancelled", error.message);
+    }
     this.#act.textContent = "Cancel";
     this.#act.disabled = false;
   }

@@ -1,4 +1,4 @@
-import type { HostDiagnostics } from "../client/index.ts";
+import type { Diagnostics } from "../client/index.ts";
 import { bareUrl } from "./address.ts";
 import { button, element, shape } from "./element.ts";
 
@@ -17,7 +17,7 @@ export class Topology {
   );
   #shown = "";
 
-  show(host: HostDiagnostics, own: { readonly tasks: number; readonly open: number }): void {
+  show(host: Diagnostics, own: { readonly tasks: number; readonly open: number }): void {
     const facts = JSON.stringify([host.mode, host.tabs, host.servers, own]);
     if (facts === this.#shown) return;
     this.#shown = facts;
@@ -84,7 +84,7 @@ function count(name: string, value: number, words: string): HTMLElement {
   );
 }
 
-function workerWords({ mode, tabs }: HostDiagnostics): string {
+function workerWords({ mode, tabs }: Diagnostics): string {
   if (mode === "solo") return "worker, for this tab alone";
   return tabs === 1 ? "worker" : "worker for all tabs";
 }
@@ -121,7 +121,7 @@ const otherTab = (name: string) =>
     element("span", { class: "node-fact" }, "its own tasks"),
   );
 
-const serverNode = (server: HostDiagnostics["servers"][number]) =>
+const serverNode = (server: Diagnostics["servers"][number]) =>
   element(
     "div",
     { class: "node node-server", "data-sockets": server.sockets },
