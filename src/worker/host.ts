@@ -9,6 +9,7 @@ import type { PortLike } from "./endpoint.ts";
 import { memoryJournal } from "./journal/memory.ts";
 import { type LocksLike, servePort } from "./port.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
+import type { UploadRequestLike } from "./server/files.ts";
 import type { FetchLike } from "./server/http.ts";
 import { createSockets, type OpenSocket } from "./server/socket.ts";
 import { createTransfers, type Transfers } from "./transfers.ts";
@@ -19,22 +20,25 @@ export interface Realm {
   readonly epoch: string;
   readonly fetch: FetchLike;
   readonly openSocket: OpenSocket;
-  readonly newRequest: () => XMLHttpRequest;
+  /** Undefined where there is no `XMLHttpRequest`. */
+  readonly newRequest: (() => UploadRequestLike) | undefined;
   readonly locks: LocksLike | undefined;
   readonly afterThisTask: (then: () => void) => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
 
+/** A lock manager that does not grant a name which nobody else can have is broken; work goes on without it. */
+const lockPatienceMs = 2000;
+
 /** Puts the parts together: one coordinator, its runtime, and a facade for every port that connects. */
 export function createHost(realm: Realm): { connect(port: PortLike): void; readonly runtime: Runtime } {
-  const { epoch, mode, fetch, locks } = realm;
+  const { epoch, mode, fetch, locks, log } = realm;
   const journal = memoryJournal();
   const accounts = createAccounts();
   const coordinator = createCoordinator({ epoch, mode, build, journal: journal.kind });
   const now = (): number => performance.now();
 
-  // Held for as long as this realm lives: its grant to a tab is the notice of our death.
-  void locks?.request(hostLock(epoch as Epoch), () => new Promise(() => {}));
+  const held = locks ? holdHostLock(locks, epoch, log) : Promise.resolve();
 
   const transfers: Transfers = createTransfers({
     accounts,
@@ -53,7 +57,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     afterThisTask: realm.afterThisTask,
-    log: realm.log,
+    log,
   });
 
   let lastPort: PortKey = 0;
@@ -61,7 +65,32 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     runtime,
     connect(port) {
       lastPort += 1;
-      servePort(lastPort, port, { runtime, accounts, transfers, locks });
+      const key = lastPort;
+      // A tab that asked for our lock before we hold it would take us for dead. Messages wait in the port.
+      void held.then(() => servePort(key, port, { epoch, runtime, accounts, transfers, locks, log }));
     },
   };
+}
+
+/** For as long as this realm lives: its grant to a tab is the notice of our death. Resolves when it is held. */
+function holdHostLock(locks: LocksLike, epoch: string, log: Realm["log"]): Promise<void> {
+  return new Promise((resolve) => {
+    const impatience = setTimeout(() => {
+      log("warn", "the host's lock is not granted");
+      resolve();
+    }, lockPatienceMs);
+    const settled = (): void => {
+      clearTimeout(impatience);
+      resolve();
+    };
+    locks
+      .request(hostLock(epoch as Epoch), () => {
+        settled();
+        return new Promise<void>(() => {});
+      })
+      .catch((thrown: unknown) => {
+        log("warn", `the host's lock cannot be held: ${String(thrown)}`);
+        settled();
+      });
+  });
 }

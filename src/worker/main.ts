@@ -13,18 +13,20 @@ const ticks = new MessageChannel();
 const waiting: (() => void)[] = [];
 ticks.port1.onmessage = () => waiting.shift()?.();
 
+const log = (level: "debug" | "warn", message: string): void => console[level](`[comfy-tabs] ${message}`);
+
 const host = createHost({
   mode: shared ? "shared" : "solo",
   epoch: nanoid(),
   fetch: (url, init) => fetch(url, init),
   openSocket: (url) => new WebSocket(url),
-  newRequest: () => new XMLHttpRequest(),
+  newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),
   locks: (navigator as { locks?: LocksLike }).locks,
   afterThisTask(then) {
     waiting.push(then);
     ticks.port2.postMessage(null);
   },
-  log: (level, message) => console[level](`[comfy-tabs] ${message}`),
+  log,
 });
 
 if (shared) {
@@ -38,3 +40,12 @@ if (shared) {
 }
 
 self.addEventListener("online", () => host.runtime.tell({ type: "went-online" }));
+// An error that nobody handles reaches every tab as one of the worker's own (`onerror`).
+self.addEventListener("error", (event) => {
+  event.preventDefault();
+  log("warn", `unexpected: ${event.message}`);
+});
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  log("warn", `unexpected: ${String(event.reason)}`);
+});

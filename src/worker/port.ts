@@ -3,10 +3,10 @@ import type { PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { PortId } from "../protocol/ids.ts";
 import { tabLock } from "../protocol/names.ts";
-import type { Answer, SessionApi, TabEnvelope } from "../protocol/session-api.ts";
+import type { Answer, EventEnvelope, SessionApi, TabEnvelope } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Accounts } from "./accounts.ts";
-import { filteringEndpoint, type PortLike } from "./endpoint.ts";
+import { filteringEndpoint, type PortLike, type TabEndpoint } from "./endpoint.ts";
 import {
   BadField,
   readFileRequest,
@@ -16,9 +16,10 @@ import {
   readServers,
   readSubmission,
   readUpload,
+  readWorkflow,
 } from "./requests.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Transfers } from "./transfers.ts";
+import type { Destination, Transfers } from "./transfers.ts";
 
 /** The part of `navigator.locks` that is used. */
 export interface LocksLike {
@@ -26,43 +27,100 @@ export interface LocksLike {
 }
 
 export interface PortMeans {
+  readonly epoch: string;
   readonly runtime: Runtime;
   readonly accounts: Accounts;
   readonly transfers: Transfers;
   readonly locks: LocksLike | undefined;
+  readonly log: (level: "debug" | "warn", message: string) => void;
 }
 
 /** Serves one port: everything a tab can reach hangs on this one facade, which knows whose port it is. */
 export function servePort(key: PortKey, port: PortLike, means: PortMeans): void {
-  const { runtime } = means;
-  runtime.addPort(key, (message, transfer) => port.postMessage(message, transfer));
-  const endpoint = filteringEndpoint(port, (envelope) => takeEnvelope(runtime, key, envelope));
-  expose(sessionFacade(key, means), endpoint);
-}
+  const { runtime, transfers, log } = means;
+  const endpoint = filteringEndpoint(port, (envelope) => takeEnvelope(envelope));
+  runtime.addPort(key, endpoint.post);
+  expose(sessionFacade(key, endpoint, gone, means), endpoint);
 
-function takeEnvelope(runtime: Runtime, port: PortKey, envelope: TabEnvelope): void {
-  switch (envelope.comfyTabs) {
-    case "ack":
-      runtime.tell({ type: "tab-acknowledged", port, batch: envelope.batch });
-      return;
-    case "suspend":
-      runtime.tell({ type: "tab-suspended", port });
-      return;
-    case "resume":
-      runtime.tell({ type: "tab-resumed", port });
-      return;
-    case "goodbye":
-      runtime.tell({ type: "tab-gone", port });
-      runtime.removePort(port);
+  function takeEnvelope(envelope: TabEnvelope): void {
+    switch (envelope.comfyTabs) {
+      case "ack":
+        runtime.tell({ type: "tab-acknowledged", port: key, batch: envelope.batch });
+        return;
+      case "suspend":
+        runtime.tell({ type: "tab-suspended", port: key });
+        return;
+      case "resume":
+        runtime.tell({ type: "tab-resumed", port: key });
+        return;
+      case "goodbye":
+        gone();
+    }
+  }
+
+  /** By its goodbye or by its lock, whichever is first; the other says nothing new. */
+  function gone(): void {
+    runtime.tell({ type: "tab-gone", port: key });
+    runtime.removePort(key);
+    transfers.portGone(key);
+    if (endpoint.dropped > 0) log("warn", `${endpoint.dropped} messages of a tab were no calls`);
+    endpoint.close();
   }
 }
 
 /** The methods of one port, and nothing else: no prototype to climb, nothing to write to. */
-function sessionFacade(port: PortKey, { runtime, accounts, transfers, locks }: PortMeans): SessionApi<Blob> {
+function sessionFacade(
+  port: PortKey,
+  endpoint: TabEndpoint,
+  gone: () => void,
+  { epoch, runtime, accounts, transfers, locks, log }: PortMeans,
+): SessionApi<Blob> {
+  /** The lock of the page behind this port is ours to wait for. */
+  let watched: string | undefined;
   let greeted = false;
 
+  /** Answers here and now. */
+  const answered = <T>(answer: Answer<T>): Answer<T> => {
+    endpoint.answerGiven();
+    return answer;
+  };
+
+  /** A call that always has an answer: a wrong field is a value, not an exception. */
+  async function checked<T>(run: () => Promise<Answer<unknown>>): Promise<Answer<T>> {
+    try {
+      return (await run()) as Answer<T>;
+    } catch (thrown) {
+      return answered({ error: errorOf(thrown) });
+    }
+  }
+
+  /**
+   * Safari may put a new worker behind the old ports. A tab that this one does not know is told the epoch
+   * before its answer, so that it shakes hands again and repeats the call.
+   */
+  function known(): void {
+    if (greeted) return;
+    endpoint.post({ comfyTabs: "events", epoch, batch: 0, events: [] } satisfies EventEnvelope, []);
+    throw new Refusal(wireError("host-lost", "This host does not know the tab: say hello first.", { epoch }));
+  }
+
   const call = <T>(request: () => TabRequest): Promise<Answer<T>> =>
-    checked(() => runtime.call((own) => ({ type: "tab-called", port, call: own, request: request() })));
+    checked(() => {
+      known();
+      const asked = request();
+      return runtime.call(
+        (own) => ({ type: "tab-called", port, call: own, request: asked }),
+        endpoint.answerGiven,
+      );
+    });
+
+  const transfer = <T>(
+    plan: () => { transferId?: string; request: TabRequest; move: (to: Destination) => Promise<Answer<T>> },
+  ): Promise<Answer<T>> =>
+    checked(() => {
+      known();
+      return transfers.start(port, plan(), endpoint.answerGiven);
+    });
 
   const admit = (declaration: Parameters<Accounts["admit"]>[0]) => {
     const server = accounts.admit(declaration);
@@ -70,104 +128,101 @@ function sessionFacade(port: PortKey, { runtime, accounts, transfers, locks }: P
     return server;
   };
 
+  /** Queued before anything else of this port is handled, and never waited for: its grant is the death notice. */
+  function watchLock(portId: string): void {
+    if (!locks || watched !== undefined) return;
+    watched = portId;
+    locks
+      .request(tabLock(portId as PortId), gone)
+      .catch((thrown: unknown) => log("warn", `a tab's lock cannot be watched: ${String(thrown)}`));
+  }
+
   const facade: SessionApi<Blob> = {
     hello: (json) =>
-      checked(() => {
-        const hello = readHello(json);
-        const { major, minor } = hello.protocol;
-        if (major !== protocolVersion.major) {
+      checked(async () => {
+        const { protocol, portId, ...hello } = readHello(json);
+        if (protocol.major !== protocolVersion.major) {
           const ours = `${protocolVersion.major}.${protocolVersion.minor}`;
-          const theirs = `${major}.${minor}`;
+          const theirs = `${protocol.major}.${protocol.minor}`;
           const message = `This host speaks protocol ${ours}, the tab ${theirs}.`;
-          return Promise.resolve({ error: wireError("version-mismatch", message, { ours, theirs }) });
+          throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
         }
-        if (greeted) throw new BadField("hello");
-        greeted = true;
-        if (hello.hasLock && locks) {
-          // Queued before anything else of this port is handled, never waited for: its grant is the death notice.
-          void locks.request(tabLock(hello.portId as PortId), () => {
-            runtime.tell({ type: "tab-gone", port });
-            runtime.removePort(port);
-          });
-        }
-        const { tabId, tabSecret, windowId, tasks, previews, hasLock } = hello;
+        if (greeted || (watched !== undefined && watched !== portId)) throw new BadField("hello");
+        const { tabId, tabSecret, windowId, tasks, previews } = hello;
         const servers = hello.servers.map(admit);
-        const known = { tabId, tabSecret, windowId, tasks, previews, hasLock, servers };
-        return runtime
-          .call((own) => ({ type: "tab-said-hello", port, call: own, hello: known }))
-          .then((answer) => {
-            // Refused for its id only: the tab mints another and says hello again.
-            if ("ok" in answer && (answer.ok as { refused?: string }).refused) greeted = false;
-            return answer as never;
-          });
+        greeted = true;
+        if (hello.hasLock) watchLock(portId);
+        const hasLock = hello.hasLock && locks !== undefined;
+        const answer = await runtime.call(
+          (own) => ({
+            type: "tab-said-hello",
+            port,
+            call: own,
+            hello: { tabId, tabSecret, windowId, servers, tasks, previews, hasLock },
+          }),
+          endpoint.answerGiven,
+        );
+        // Refused for its id only: the tab mints another and says hello again.
+        if (!("ok" in answer) || (answer.ok as { refused?: string }).refused !== undefined) greeted = false;
+        return answer;
       }),
     addServers: (json) => call(() => ({ method: "addServers", servers: readServers(json).map(admit) })),
     submit: (json, workflow) =>
-      call(() => ({ method: "submit", submission: readSubmission(json), workflow })),
+      call(() => ({
+        method: "submit",
+        submission: readSubmission(json),
+        workflow: readWorkflow(workflow),
+      })),
     register: (json) => call(() => ({ method: "register", registration: readRegistration(json) })),
     clientId: (serverId) => call(() => ({ method: "clientId", serverId: readId(serverId) })),
     cancel: (taskId) => call(() => ({ method: "cancel", taskId: readId(taskId) })),
     dismiss: (taskId) => call(() => ({ method: "dismiss", taskId: readId(taskId) })),
     upload: (json, file) =>
-      checked(() => {
+      transfer(() => {
         const request = readUpload(json);
-        if (!(file instanceof Blob)) throw new BadField("file");
         const { transferId, server } = request;
-        return transfers.start(port, transferId, (own) => ({
-          fact: {
-            type: "tab-called",
-            port,
-            call: own,
-            request: { method: "upload", transferId, ...(server === undefined ? {} : { server }) },
-          },
+        return {
+          transferId,
+          request: { method: "upload", transferId, ...(server === undefined ? {} : { server }) },
           move: (to) => to.upload(request, file),
-        }));
+        };
       }),
     abort: (transferId) =>
       checked(async () => {
         transfers.abort(port, readId(transferId));
-        return { ok: null };
+        return answered({ ok: null });
       }),
     fetchFile: (json) =>
-      checked(() => {
+      transfer(() => {
         const { transferId, serverId, path } = readFileRequest(json);
-        return transfers.start(port, transferId, (own) => ({
-          fact: {
-            type: "tab-called",
-            port,
-            call: own,
-            request: { method: "fetchFile", transferId, serverId },
-          },
+        return {
+          transferId,
+          request: { method: "fetchFile", transferId, serverId },
           move: (to) => to.fetchFile(path),
-        }));
+        };
       }),
     objectInfo: (serverId) =>
-      checked(() =>
-        transfers.start(port, undefined, (own) => ({
-          fact: {
-            type: "tab-called",
-            port,
-            call: own,
-            request: { method: "objectInfo", serverId: readId(serverId) },
-          },
-          move: (to) => to.objectInfo(),
-        })),
-      ),
+      transfer(() => ({
+        request: { method: "objectInfo", serverId: readId(serverId) },
+        move: (to) => to.objectInfo(),
+      })),
     diagnostics: () => call(() => ({ method: "diagnostics" })),
   };
   return Object.freeze(Object.assign(Object.create(null), facade)) as SessionApi<Blob>;
 }
 
-/** A call that always has an answer: a wrong field is a value, not an exception. */
-async function checked<T>(run: () => Promise<Answer<unknown>>): Promise<Answer<T>> {
-  try {
-    return (await run()) as Answer<T>;
-  } catch (thrown) {
-    return { error: errorOf(thrown) };
+/** An answer in the negative that is already worded. */
+class Refusal extends Error {
+  readonly error: WireError;
+
+  constructor(error: WireError) {
+    super(error.message);
+    this.error = error;
   }
 }
 
 function errorOf(thrown: unknown): WireError {
+  if (thrown instanceof Refusal) return thrown.error;
   if (thrown instanceof BadField)
     return wireError("invalid-option", `"${thrown.message}" is missing or not what it has to be.`, {
       option: thrown.message,

@@ -21,19 +21,23 @@ const bad = (field: string): never => {
   throw new BadField(field);
 };
 
-function parse(json: string): unknown {
+function parse(json: string, field: string): unknown {
   try {
     return JSON.parse(json);
   } catch {
-    return bad("JSON");
+    return bad(field);
   }
 }
 
 const object = (value: unknown, field: string): Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : bad(field);
 const text = (fields: Fields, field: string, longest = 500): string => {
+  const value = anyText(fields, field, longest);
+  return value.length > 0 ? value : bad(field);
+};
+const anyText = (fields: Fields, field: string, longest = 500): string => {
   const value = fields[field];
-  return typeof value === "string" && value.length > 0 && value.length <= longest ? value : bad(field);
+  return typeof value === "string" && value.length <= longest ? value : bad(field);
 };
 const list = (fields: Fields, field: string, longest: number): unknown[] => {
   const value = fields[field] ?? [];
@@ -51,6 +55,10 @@ const count = (fields: Fields, field: string): number => {
   const value = fields[field];
   return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : bad(field);
 };
+const whole = (fields: Fields, field: string): number => {
+  const value = count(fields, field);
+  return Number.isSafeInteger(value) ? value : bad(field);
+};
 /** `{[field]: read()}` where the field is there, so that absent stays absent. */
 function maybe<T, K extends string>(fields: Fields, field: K, read: () => T): { [P in K]?: T } {
   return (fields[field] === undefined ? {} : { [field]: read() }) as { [P in K]?: T };
@@ -59,13 +67,17 @@ function maybe<T, K extends string>(fields: Fields, field: K, read: () => T): { 
 const oneOf = <T extends string>(fields: Fields, field: string, values: readonly T[]): T =>
   values.find((value) => value === fields[field]) ?? bad(field);
 
+/** It becomes part of the name of a lock. */
+const lockName = /^[\w-]{1,100}$/;
+
 export function readHello(json: string): Hello {
-  const fields = object(parse(json), "hello");
+  const fields = object(parse(json, "hello"), "hello");
   const protocol = object(fields.protocol, "protocol");
+  const portId = text(fields, "portId");
   return {
-    protocol: { major: count(protocol, "major"), minor: count(protocol, "minor") },
+    protocol: { major: whole(protocol, "major"), minor: whole(protocol, "minor") },
     build: text(fields, "build"),
-    portId: text(fields, "portId"),
+    portId: lockName.test(portId) ? portId : bad("portId"),
     tabId: text(fields, "tabId"),
     tabSecret: text(fields, "tabSecret"),
     windowId: text(fields, "windowId"),
@@ -77,7 +89,7 @@ export function readHello(json: string): Hello {
 }
 
 export const readServers = (json: string): ServerDeclaration[] => {
-  const servers = parse(json);
+  const servers = parse(json, "servers");
   return Array.isArray(servers) && servers.length <= 1000 ? servers.map(readServer) : bad("servers");
 };
 
@@ -121,49 +133,49 @@ function readKnownTask(value: unknown): KnownTask {
   const fields = object(value, "tasks");
   return {
     taskId: text(fields, "taskId"),
-    lastSeq: count(fields, "lastSeq"),
+    lastSeq: whole(fields, "lastSeq"),
     settled: flag(fields, "settled"),
     ...maybe(fields, "promptId", () => text(fields, "promptId")),
     ...maybe(fields, "serverId", () => text(fields, "serverId", 2000)),
-    ...maybe(fields, "label", () => text(fields, "label")),
+    ...maybe(fields, "label", () => anyText(fields, "label")),
   };
 }
 
 const canonicalUuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/;
 
 export function readSubmission(json: string): Submission {
-  const fields = object(parse(json), "submission");
+  const fields = object(parse(json, "submission"), "submission");
   const promptId = text(fields, "promptId");
   return {
     taskId: text(fields, "taskId"),
     promptId: canonicalUuid.test(promptId) ? promptId : bad("promptId"),
     ...maybe(fields, "server", () => text(fields, "server", 2000)),
     ...maybe(fields, "filesAt", () => texts(fields, "filesAt")),
-    ...maybe(fields, "nodes", () => count(fields, "nodes")),
+    ...maybe(fields, "nodes", () => whole(fields, "nodes")),
     ...maybe(fields, "front", () => flag(fields, "front")),
     ...maybe(fields, "extraData", () => object(fields.extraData, "extraData")),
-    ...maybe(fields, "label", () => text(fields, "label")),
+    ...maybe(fields, "label", () => anyText(fields, "label")),
   };
 }
 
 export function readRegistration(json: string): Registration {
-  const fields = object(parse(json), "registration");
+  const fields = object(parse(json, "registration"), "registration");
   return {
     taskId: text(fields, "taskId"),
     serverId: text(fields, "serverId", 2000),
     promptId: text(fields, "promptId"),
-    ...maybe(fields, "label", () => text(fields, "label")),
+    ...maybe(fields, "label", () => anyText(fields, "label")),
   };
 }
 
 export function readUpload(json: string): UploadRequest {
-  const fields = object(parse(json), "upload");
+  const fields = object(parse(json, "upload"), "upload");
   return {
     transferId: text(fields, "transferId"),
     kind: oneOf(fields, "kind", ["image", "mask"]),
     filename: text(fields, "filename"),
     ...maybe(fields, "server", () => text(fields, "server", 2000)),
-    ...maybe(fields, "subfolder", () => text(fields, "subfolder", 1000)),
+    ...maybe(fields, "subfolder", () => anyText(fields, "subfolder", 1000)),
     ...maybe(fields, "type", () =>
       oneOf<"input" | "temp" | "output">(fields, "type", ["input", "temp", "output"]),
     ),
@@ -173,7 +185,7 @@ export function readUpload(json: string): UploadRequest {
       const subfolder = original.subfolder ?? "";
       return {
         filename: text(original, "filename"),
-        subfolder: typeof subfolder === "string" ? subfolder : bad("original"),
+        subfolder: typeof subfolder === "string" && subfolder.length <= 1000 ? subfolder : bad("original"),
         type: text(original, "type"),
       };
     }),
@@ -181,7 +193,7 @@ export function readUpload(json: string): UploadRequest {
 }
 
 export function readFileRequest(json: string): FileRequest {
-  const fields = object(parse(json), "file");
+  const fields = object(parse(json, "file"), "file");
   const path = text(fields, "path", 10_000);
   return {
     transferId: text(fields, "transferId"),
@@ -189,6 +201,12 @@ export function readFileRequest(json: string): FileRequest {
     // Only files: with another path a tab would have the server's whole API under the host's credentials.
     path: path.startsWith("/view?") ? path : bad("path"),
   };
+}
+
+/** Goes into the body of a POST as it is: what is no JSON object would come back as a failure of the server's. */
+export function readWorkflow(json: string): string {
+  object(parse(json, "workflow"), "workflow");
+  return json;
 }
 
 export const readId = (value: string): string =>

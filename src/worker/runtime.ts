@@ -7,6 +7,7 @@ import type { Accounts } from "./accounts.ts";
 import type { Journal } from "./journal/journal.ts";
 import { askServer, type FetchLike } from "./server/http.ts";
 import type { Sockets } from "./server/socket.ts";
+import { createAlarm } from "./timers.ts";
 import type { Transfers } from "./transfers.ts";
 
 type Post = (message: unknown, transfer: Transferable[]) => void;
@@ -14,8 +15,11 @@ type Post = (message: unknown, transfer: Transferable[]) => void;
 /** The loop: facts go into the core one after the other, and what it orders is done in that order. */
 export interface Runtime {
   tell(fact: Fact): void;
-  /** Asks on behalf of a tab. Settles with the core's answer, always. */
-  call(ask: (call: CallKey) => Fact, settled?: (call: CallKey) => void): Promise<Answer<unknown>>;
+  /**
+   * Asks on behalf of a tab; settles with the core's answer, always.
+   * @param settled called with the decision itself, before anything that is decided after it
+   */
+  call(ask: (call: CallKey) => Fact, settled?: () => void): Promise<Answer<unknown>>;
   answer(call: CallKey, answer: Answer<unknown>): void;
   addPort(key: PortKey, post: Post): void;
   removePort(key: PortKey): void;
@@ -42,7 +46,6 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   const facts: Fact[] = [];
   let stepping = false;
   let lastCall = 0;
-  let alarm: ReturnType<typeof setTimeout> | undefined;
 
   function tell(fact: Fact): void {
     facts.push(fact);
@@ -58,14 +61,23 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   function takeStep(fact: Fact): void {
     try {
       const moment = { now: clock.now(), wall: clock.wall(), random: clock.random() };
-      for (const effect of step(fact, moment)) obey(effect);
+      for (const effect of step(fact, moment)) carryOut(effect);
     } catch (thrown) {
       // A bug must not hang the tab that met it, nor stop the others.
-      log("warn", `${fact.type} failed: ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+      log("warn", `${fact.type} failed: ${whatWasThrown(thrown)}`);
       if ("call" in fact)
         answer(fact.call, {
           error: wireError("host-lost", `The host failed at this call: ${String(thrown)}`, {}),
         });
+    }
+  }
+
+  /** One that fails takes none of those after it along: each may be what a task waits for. */
+  function carryOut(effect: Effect): void {
+    try {
+      obey(effect);
+    } catch (thrown) {
+      log("warn", `${effect.do} failed: ${whatWasThrown(thrown)}`);
     }
   }
 
@@ -121,12 +133,7 @@ export function createRuntime(means: RuntimeMeans): Runtime {
         );
         return;
       case "wake":
-        clearTimeout(alarm);
-        if (effect.at !== undefined)
-          alarm = setTimeout(
-            () => tell({ type: "time-passed" }),
-            Math.max(0, Math.ceil(effect.at - clock.now())),
-          );
+        alarm.set(effect.at);
         return;
       case "log":
         log(effect.level, effect.message);
@@ -134,11 +141,16 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   }
 
   function postBatch({ port, batch, events }: Extract<Effect, { do: "post-batch" }>): void {
-    const envelope: EventEnvelope = { comfyTabs: "events", epoch, batch, events };
-    const previews = events.flatMap((event) =>
-      event.kind === "task" && event.event.type === "preview" ? [event.event.image] : [],
-    );
-    ports.get(port)?.(envelope, previews);
+    const previews = new Set<ArrayBuffer>();
+    const sent = events.filter((event) => {
+      if (event.kind !== "task" || event.event.type !== "preview") return true;
+      // Bytes that have been transferred once are gone; a batch with them could not be posted at all.
+      if (event.event.image.byteLength === 0) return false;
+      previews.add(event.event.image);
+      return true;
+    });
+    const envelope: EventEnvelope = { comfyTabs: "events", epoch, batch, events: sent };
+    ports.get(port)?.(envelope, [...previews]);
   }
 
   function answer(call: CallKey, given: Answer<unknown>): void {
@@ -148,18 +160,20 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   }
 
   const sockets = means.sockets(tell);
+  const alarm = createAlarm(clock.now, () => tell({ type: "time-passed" }));
 
   return {
     tell,
     call(ask, settled) {
       lastCall += 1;
       const own = lastCall;
+      const fact = ask(own);
       return new Promise((resolve) => {
         calls.set(own, (given) => {
-          settled?.(own);
+          settled?.();
           resolve(given);
         });
-        tell(ask(own));
+        tell(fact);
       });
     },
     answer,
@@ -167,3 +181,6 @@ export function createRuntime(means: RuntimeMeans): Runtime {
     removePort: (key) => ports.delete(key),
   };
 }
+
+const whatWasThrown = (thrown: unknown): string =>
+  thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);

@@ -1,12 +1,14 @@
 import type { Effect } from "../core/effects.ts";
-import type { CallKey, Fact, PortKey } from "../core/facts.ts";
+import type { CallKey, PortKey, TabRequest } from "../core/facts.ts";
 import { wireError } from "../protocol/errors.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Answer, UploadedFile, UploadRequest } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Runtime } from "./runtime.ts";
-import { createObjectInfo, fetchFile, type TransferServer, upload } from "./server/files.ts";
+import { fetchFile, type UploadRequestLike, upload } from "./server/files.ts";
 import type { FetchLike } from "./server/http.ts";
+import { createObjectInfo } from "./server/object-info.ts";
+import type { TransferServer } from "./server/refusal.ts";
 
 /** A server that the core has allowed, and what can be moved there. */
 export interface Destination {
@@ -15,16 +17,22 @@ export interface Destination {
   objectInfo(): Promise<Answer<string>>;
 }
 
-type Plan = (call: CallKey) => {
-  readonly fact: Fact;
-  readonly move: (to: Destination) => Promise<Answer<unknown>>;
-};
+/** What a tab wants moved. */
+export interface Plan<T> {
+  readonly transferId?: string;
+  /** What the core is asked for leave. */
+  readonly request: TabRequest;
+  readonly move: (to: Destination) => Promise<Answer<T>>;
+}
 
 /** Bytes on their way between tabs and servers. The core says where they may go; they do not pass through it. */
 export interface Transfers {
-  start(port: PortKey, transferId: string | undefined, plan: Plan): Promise<Answer<unknown>>;
+  /** @param settled called with the decision itself, as in {@link Runtime.call} */
+  start<T>(port: PortKey, plan: Plan<T>, settled: () => void): Promise<Answer<unknown>>;
   abort(port: PortKey, transferId: string): void;
   allowed(effect: Extract<Effect, { do: "allow-transfer" }>): void;
+  /** Nobody waits for what this port had under way. */
+  portGone(port: PortKey): void;
   /** The server may be another one now: what is known of its nodes is no longer. */
   reconnected(server: ServerKey): void;
 }
@@ -35,18 +43,28 @@ const progressEveryMs = 50;
 export interface TransferMeans {
   readonly accounts: Accounts;
   readonly fetch: FetchLike;
-  readonly newRequest: () => XMLHttpRequest;
+  /** Undefined where there is none: uploads then tell no progress. */
+  readonly newRequest: (() => UploadRequestLike) | undefined;
   readonly now: () => number;
   readonly runtime: () => Runtime;
 }
 
-export function createTransfers({ accounts, fetch, newRequest, now, runtime }: TransferMeans): Transfers {
-  const moves = new Map<CallKey, { transferId: string | undefined; move: ReturnType<Plan>["move"] }>();
-  const underway = new Map<string, AbortController>();
-  const objectInfo = createObjectInfo(fetch);
-  const nameOf = (port: PortKey, transferId: string): string => `${port} ${transferId}`;
+interface Transfer {
+  readonly port: PortKey;
+  readonly plan: Plan<unknown>;
+  readonly controller: AbortController;
+}
 
-  function progressTeller(port: PortKey, transferId: string | undefined) {
+export function createTransfers({ accounts, fetch, newRequest, now, runtime }: TransferMeans): Transfers {
+  const transfers = new Map<CallKey, Transfer>();
+  const objectInfo = createObjectInfo(fetch);
+
+  const find = (port: PortKey, transferId: string | undefined): Transfer | undefined =>
+    transferId === undefined
+      ? undefined
+      : [...transfers.values()].find((one) => one.port === port && one.plan.transferId === transferId);
+
+  function progressTeller({ port, plan: { transferId } }: Transfer) {
     let toldAt = Number.NEGATIVE_INFINITY;
     return (loaded: number, total: number): void => {
       if (transferId === undefined || (loaded < total && now() - toldAt < progressEveryMs)) return;
@@ -56,46 +74,52 @@ export function createTransfers({ accounts, fetch, newRequest, now, runtime }: T
   }
 
   return {
-    start(_port, transferId, plan) {
+    async start(port, plan, settled) {
+      if (find(port, plan.transferId)) {
+        settled();
+        const message = "A transfer of this name is under way.";
+        return { error: wireError("invalid-option", message, { option: "transferId" }) };
+      }
+      let own: CallKey | undefined;
       return runtime().call(
         (call) => {
-          const { fact, move } = plan(call);
-          moves.set(call, { transferId, move });
-          return fact;
+          own = call;
+          transfers.set(call, { port, plan, controller: new AbortController() });
+          return { type: "tab-called", port, call, request: plan.request };
         },
-        (call) => moves.delete(call),
+        () => {
+          if (own !== undefined) transfers.delete(own);
+          settled();
+        },
       );
     },
     abort(port, transferId) {
-      underway.get(nameOf(port, transferId))?.abort();
+      find(port, transferId)?.controller.abort();
     },
-    reconnected: (server) => void objectInfo.forget(server),
-    allowed({ call, port, server: key, serverId }) {
-      const planned = moves.get(call);
-      if (!planned) return;
-      const { transferId, move } = planned;
+    portGone(port) {
+      for (const transfer of transfers.values()) if (transfer.port === port) transfer.controller.abort();
+    },
+    reconnected: (server) => objectInfo.forget(server),
+    allowed({ call, server: key, serverId }) {
+      const transfer = transfers.get(call);
+      if (!transfer) return;
       const server: TransferServer = {
         url: accounts.url(key),
         serverId,
         credentials: accounts.credentials(key),
       };
-      const controller = new AbortController();
-      const name = nameOf(port, transferId ?? `call ${call}`);
-      underway.set(name, controller);
-      const { signal } = controller;
-      const onProgress = progressTeller(port, transferId);
-      void move({
-        upload: (request, file) => upload(server, request, file, { signal, onProgress, newRequest, fetch }),
-        fetchFile: (path) => fetchFile(fetch, server, path, signal),
-        objectInfo: () => objectInfo.get(key, server),
-      })
+      const { signal } = transfer.controller;
+      const onProgress = progressTeller(transfer);
+      transfer.plan
+        .move({
+          upload: (request, file) => upload(server, request, file, { signal, onProgress, newRequest, fetch }),
+          fetchFile: (path) => fetchFile(fetch, server, path, signal),
+          objectInfo: () => objectInfo.get(key, server),
+        })
         .catch((thrown: unknown) => ({
-          error: wireError("server-unreachable", String(thrown), { serverId }),
+          error: wireError("server-unreachable", `The transfer failed: ${String(thrown)}`, { serverId }),
         }))
-        .then((answer) => {
-          underway.delete(name);
-          runtime().answer(call, answer);
-        });
+        .then((answer) => runtime().answer(call, answer));
     },
   };
 }

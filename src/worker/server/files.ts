@@ -1,16 +1,34 @@
 import { asObject, asString, parseJson } from "../../comfy/json.ts";
-import { readQueueRemaining } from "../../comfy/queue.ts";
 import { type WireError, wireError } from "../../protocol/errors.ts";
 import type { Answer, UploadedFile, UploadRequest } from "../../protocol/session-api.ts";
 import type { Credentials } from "../accounts.ts";
-import { askServer, authorisedInit, authorisedUrl, type FetchLike } from "./http.ts";
+import { authorisedInit, authorisedUrl, type FetchLike, watchedBody } from "./http.ts";
+import { refusal, type TransferServer, whyItFailed } from "./refusal.ts";
 
-/** A server as a transfer sees it. */
-export interface TransferServer {
-  readonly url: string;
-  readonly serverId: string;
-  readonly credentials: Credentials;
+/** The part of an `XMLHttpRequest` that is used: `fetch` tells no upload progress. */
+export interface UploadRequestLike {
+  withCredentials: boolean;
+  readonly status: number;
+  readonly responseText: string;
+  readonly upload: { onprogress: ((event: ProgressEvent) => void) | null };
+  onload: ((event: ProgressEvent) => void) | null;
+  onerror: ((event: ProgressEvent) => void) | null;
+  onabort: ((event: ProgressEvent) => void) | null;
+  open(method: string, url: string): void;
+  setRequestHeader(name: string, value: string): void;
+  send(body: FormData): void;
+  abort(): void;
 }
+
+export interface UploadMeans {
+  readonly signal: AbortSignal;
+  readonly onProgress: (loaded: number, total: number) => void;
+  readonly newRequest: (() => UploadRequestLike) | undefined;
+  readonly fetch: FetchLike;
+}
+
+/** A transfer in which nothing moves for so long is given up. */
+const stallMs = 120_000;
 
 /** `POST /upload/image` and `/upload/mask` (ComfyUI server.py). The server may choose another name. */
 export async function upload(
@@ -19,44 +37,47 @@ export async function upload(
   file: Blob,
   { signal, onProgress, newRequest, fetch }: UploadMeans,
 ): Promise<Answer<UploadedFile>> {
+  const url = authorisedUrl(`${server.url}/upload/${request.kind}`, server.credentials);
+  const watch = watchMovement(signal);
+  const progressed = (loaded: number, total: number): void => {
+    watch.moved();
+    onProgress(loaded, total);
+  };
+  try {
+    const form = formOf(request, file);
+    const { status, text } = newRequest
+      ? await sendForm(newRequest(), url, form, server.credentials, watch.signal, progressed)
+      : await fetchForm(fetch, url, form, server.credentials, watch.signal);
+    const uploaded = status === 200 ? readUploaded(text, server.serverId) : undefined;
+    return uploaded ? { ok: uploaded } : { error: refusal(server, status, text) };
+  } catch {
+    return { error: watch.givenUp() ?? (await whyItFailed(fetch, server, file.size)) };
+  } finally {
+    watch.stop();
+  }
+}
+
+function formOf(request: UploadRequest, file: Blob): FormData {
   const form = new FormData();
   form.set("image", file, request.filename);
   form.set("type", request.type ?? "input");
   if (request.subfolder) form.set("subfolder", request.subfolder);
   if (request.overwrite) form.set("overwrite", "true");
   if (request.original) form.set("original_ref", JSON.stringify(request.original));
-  const url = authorisedUrl(`${server.url}/upload/${request.kind}`, server.credentials);
-  try {
-    const { status, text } = await sendForm(newRequest(), url, form, server.credentials, signal, onProgress);
-    if (status !== 200) return { error: refusal(server.serverId, status, text) };
-    const said = asObject(parseJson(text));
-    const name = asString(said.name);
-    if (name === undefined) return { error: refusal(server.serverId, status, text) };
-    const subfolder = asString(said.subfolder) ?? "";
-    return {
-      ok: {
-        name,
-        subfolder,
-        type: asString(said.type) ?? "input",
-        serverId: server.serverId,
-        input: subfolder === "" ? name : `${subfolder}/${name}`,
-      },
-    };
-  } catch {
-    return { error: await failure(fetch, server, signal) };
-  }
+  return form;
 }
 
-export interface UploadMeans {
-  readonly signal: AbortSignal;
-  readonly onProgress: (loaded: number, total: number) => void;
-  /** `fetch` tells no upload progress. */
-  readonly newRequest: () => XMLHttpRequest;
-  readonly fetch: FetchLike;
+function readUploaded(text: string, serverId: string): UploadedFile | undefined {
+  const said = asObject(parseJson(text));
+  const name = asString(said.name);
+  if (name === undefined) return undefined;
+  const subfolder = asString(said.subfolder) ?? "";
+  const input = subfolder === "" ? name : `${subfolder}/${name}`;
+  return { name, subfolder, type: asString(said.type) ?? "input", serverId, input };
 }
 
 function sendForm(
-  request: XMLHttpRequest,
+  request: UploadRequestLike,
   url: string,
   form: FormData,
   { headers, cookies }: Credentials,
@@ -64,15 +85,31 @@ function sendForm(
   onProgress: UploadMeans["onProgress"],
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
+    const failed = (): void => reject(new Error("no answer"));
     request.open("POST", url);
     request.withCredentials = cookies;
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded, total);
     request.onload = () => resolve({ status: request.status, text: request.responseText });
-    request.onerror = request.onabort = () => reject(new Error("upload failed"));
-    signal.addEventListener("abort", () => request.abort());
+    request.onerror = failed;
+    request.onabort = failed;
+    signal.addEventListener("abort", () => {
+      request.abort();
+      failed();
+    });
     request.send(form);
   });
+}
+
+async function fetchForm(
+  fetch: FetchLike,
+  url: string,
+  form: FormData,
+  credentials: Credentials,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> {
+  const response = await fetch(url, { ...authorisedInit(credentials), method: "POST", body: form, signal });
+  return { status: response.status, text: await response.text() };
 }
 
 export async function fetchFile(
@@ -81,68 +118,37 @@ export async function fetchFile(
   path: string,
   signal: AbortSignal,
 ): Promise<Answer<Blob>> {
+  const watch = watchMovement(signal);
   try {
     const url = authorisedUrl(server.url + path, server.credentials);
-    const response = await fetch(url, { ...authorisedInit(server.credentials), signal });
-    if (response.ok) return { ok: await response.blob() };
-    return { error: refusal(server.serverId, response.status, await response.text()) };
+    const response = await fetch(url, { ...authorisedInit(server.credentials), signal: watch.signal });
+    const body = watchedBody(response, watch.moved);
+    if (response.ok) return { ok: await body.blob() };
+    return { error: refusal(server, response.status, await body.text()) };
   } catch {
-    return { error: await failure(fetch, server, signal) };
+    return { error: watch.givenUp() ?? (await whyItFailed(fetch, server)) };
+  } finally {
+    watch.stop();
   }
 }
 
-/** `/object_info` of every server once for all tabs: it has megabytes. A failure is not kept. */
-export function createObjectInfo(fetch: FetchLike) {
-  const texts = new Map<string, Promise<Answer<string>>>();
-
-  async function read(server: TransferServer): Promise<Answer<string>> {
-    const request = { url: `${server.url}/object_info`, method: "GET", timeoutMs: 120_000 } as const;
-    const answer = await askServer(fetch, request, server.credentials);
-    if ("failure" in answer) return { error: await failure(fetch, server) };
-    return answer.status === 200
-      ? { ok: answer.text }
-      : { error: refusal(server.serverId, answer.status, answer.text) };
-  }
-
-  return {
-    get(key: string, server: TransferServer): Promise<Answer<string>> {
-      const known = texts.get(key);
-      if (known) return known;
-      const reading = read(server);
-      texts.set(key, reading);
-      void reading.then((answer) => "error" in answer && texts.delete(key));
-      return reading;
-    },
-    /** The server may have other nodes now. */
-    forget: (key: string): boolean => texts.delete(key),
+/** A signal that follows `given`, and gives up by itself when nothing has moved for too long. */
+function watchMovement(given: AbortSignal) {
+  const stalled = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const moved = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stalled.abort(), stallMs);
   };
-}
-
-function refusal(serverId: string, status: number, text: string): WireError {
-  const said = text.startsWith("<") ? "" : text.slice(0, 200).trim();
-  if (status === 401 || status === 403)
-    return wireError("unauthorized", `The server wants credentials (HTTP ${status}).`, { serverId, status });
-  if (status === 404) return wireError("not-found", "The server has no such file.", { what: said || "file" });
-  if (status === 413) return wireError("too-large", "The file is larger than the server takes.", {});
-  if (status === 400)
-    return wireError("invalid-option", `The server refused it: ${said}`, { option: "file" });
-  return wireError("not-comfyui", `Not ComfyUI's answer: HTTP ${status} ${said}`, { serverId, status });
-}
-
-/** A failed request may be an answer without CORS headers: ComfyUI's 405, 413 and 500 are. So it is asked again. */
-async function failure(fetch: FetchLike, server: TransferServer, signal?: AbortSignal): Promise<WireError> {
-  if (signal?.aborted) return wireError("aborted", "The transfer was aborted.", {});
-  const { serverId, url } = server;
-  const probe = { url: `${url}/prompt`, method: "GET", timeoutMs: 10_000 } as const;
-  const answer = await askServer(fetch, probe, server.credentials);
-  if ("status" in answer && readQueueRemaining(answer.text) !== undefined)
-    return wireError(
-      "not-comfyui",
-      `${url} is up, but failed at this request (too large, or its own error).`,
-      {
-        serverId,
-        url,
-      },
-    );
-  return wireError("server-unreachable", `Nothing answers at ${url}.`, { serverId, url });
+  moved();
+  return {
+    signal: AbortSignal.any([given, stalled.signal]),
+    moved,
+    stop: () => clearTimeout(timer),
+    givenUp(): WireError | undefined {
+      if (given.aborted) return wireError("aborted", "The transfer was aborted.", {});
+      if (!stalled.signal.aborted) return undefined;
+      return wireError("timeout", `Nothing moved for ${stallMs / 1000} s.`, { afterMs: stallMs });
+    },
+  };
 }

@@ -10,6 +10,9 @@ export interface HttpRequest {
 
 export type FetchLike = (url: string, init: RequestInit) => Promise<Response>;
 
+/** Longer answers are given up: they would have to be held as one string. */
+export const answerLimitBytes = 64 * 1024 * 1024;
+
 /** Adds the credential that travels in the address, where there is one. */
 export function authorisedUrl(url: string, { query }: Credentials): string {
   if (!query) return url;
@@ -23,6 +26,17 @@ export const authorisedInit = ({ headers, cookies }: Credentials): RequestInit =
   credentials: cookies ? "include" : "omit",
   cache: "no-store",
 });
+
+/** The body again, told chunk by chunk; an exception from `onChunk` gives it up. */
+export function watchedBody({ body, headers }: Response, onChunk: (bytes: number) => void): Response {
+  const watch = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform(chunk, out) {
+      onChunk(chunk.byteLength);
+      out.enqueue(chunk);
+    },
+  });
+  return new Response(body?.pipeThrough(watch) ?? null, { headers });
+}
 
 /**
  * Asks once, and always answers. A body goes as text/plain, which ComfyUI takes and which needs no preflight.
@@ -42,10 +56,18 @@ export async function askServer(
       ...(request.body === undefined ? {} : { body: request.body }),
       signal: deadline.signal,
     });
-    return { status: response.status, text: await response.text() };
+    return { status: response.status, text: await readText(response) };
   } catch {
     return { failure: deadline.signal.aborted ? "timeout" : "network" };
   } finally {
     clearTimeout(timer);
   }
+}
+
+function readText(response: Response): Promise<string> {
+  let bytes = 0;
+  return watchedBody(response, (more) => {
+    bytes += more;
+    if (bytes > answerLimitBytes) throw new Error("too long an answer");
+  }).text();
 }

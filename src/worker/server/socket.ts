@@ -59,7 +59,12 @@ export function createSockets(openSocket: OpenSocket, tell: (fact: Fact) => void
       live.get(key)?.send(text);
     },
     close(key) {
-      live.get(key)?.close();
+      const socket = live.get(key);
+      live.delete(key);
+      if (!socket) return;
+      // A half-open socket may take a minute to close; nobody listens that long.
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
     },
   };
 }
