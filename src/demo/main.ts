@@ -84,7 +84,7 @@ function show(session: Session, { host, simulated, name }: Circumstances): void 
   }
 
   function showHost(host: Diagnostics): void {
-    topology.show(host, { tasks: taskList.count, open: taskList.openCount });
+    topology.show(host, { tasks: taskList.count, busyServerIds: taskList.busyServerIds });
     hostFacts.show(host);
   }
 

@@ -1,7 +1,7 @@
 import { ComfyTabsError, type Task, type TaskEvent } from "../client/index.ts";
 import { bareUrl } from "./address.ts";
 import { button, element } from "./element.ts";
-import { failureOf } from "./failure.ts";
+import { type Failure, failureOf } from "./failure.ts";
 import { failureNote } from "./failure-note.ts";
 import { Gallery } from "./gallery.ts";
 import { nodeNames } from "./node-names.ts";
@@ -142,34 +142,47 @@ export class TaskCard {
         if (event.reason === "reconnecting")
           this.#warn(
             "gap",
-            "The connection broke. Progress is not seen until it is back; the result is safe.",
+            "The connection broke: no progress is seen until it is back. How the task ends will still be told.",
           );
         else this.#forget("gap");
         break;
       case "succeeded":
-        this.#endedAt = event.at;
+        this.#end(event.at);
         this.#gallery.showFiles(event.result.files);
         this.#bar.show(1);
         break;
       case "failed":
-        this.#endedAt = event.at;
-        this.#gallery.view.before(failureNote(failureOf(event.error)));
+        this.#end(event.at);
+        this.#fail(failureOf(event.error));
         break;
       case "cancelled":
-        this.#endedAt = event.at;
+        this.#end(event.at);
         if (event.by === "other") this.#warn("by-other", "Somebody else cancelled it at the server.");
         break;
       case "lost":
-        this.#endedAt = event.at;
-        this.#warn(
-          "lost",
-          event.reason === "server-restarted"
-            ? "The server was restarted and has forgotten it."
-            : "It was removed from the server.",
-        );
+        this.#end(event.at);
+        this.#fail({
+          title: "The server no longer knows this task",
+          sentence:
+            event.reason === "server-restarted"
+              ? "It was restarted, and its queue was lost with it."
+              : "Somebody removed it from the queue.",
+          particulars: [],
+          trace: undefined,
+        });
         break;
     }
     this.#showStatus();
+  }
+
+  #end(at: number): void {
+    this.#endedAt = at;
+    this.#forget("gap");
+    this.#forget("waiting");
+  }
+
+  #fail(failure: Failure): void {
+    this.#gallery.view.before(failureNote(failure));
   }
 
   #showStatus(): void {

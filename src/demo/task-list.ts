@@ -48,6 +48,12 @@ export class TaskList {
     return [...this.#cards.values()].filter((card) => card.isOpen).length;
   }
 
+  /** Servers that have tasks of this tab, running or queued. */
+  get busyServerIds(): string[] {
+    const open = [...this.#cards.values()].filter((card) => card.isOpen);
+    return [...new Set(open.flatMap(({ task }) => task.serverId ?? []))].sort();
+  }
+
   /** @returns the task's card on the page */
   add(task: Task): HTMLElement {
     const present = this.#cards.get(task.id);

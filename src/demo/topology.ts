@@ -5,6 +5,13 @@ import { button, element, shape } from "./element.ts";
 const rowHeight = 46;
 const shownTabs = 4;
 
+/** What the picture shows of this tab alone. */
+export interface OwnTasks {
+  readonly tasks: number;
+  /** Servers that have tasks of this tab, running or queued. */
+  readonly busyServerIds: readonly string[];
+}
+
 /** The picture of what the library is for: many tabs, one worker, one socket to each server. */
 export class Topology {
   readonly view = element("section", {
@@ -17,7 +24,7 @@ export class Topology {
   );
   #shown = "";
 
-  show(host: Diagnostics, own: { readonly tasks: number; readonly open: number }): void {
+  show(host: Diagnostics, own: OwnTasks): void {
     const facts = JSON.stringify([host.mode, host.tabs, host.servers, own]);
     if (facts === this.#shown) return;
     this.#shown = facts;
@@ -47,7 +54,7 @@ export class Topology {
           from: y,
           to: middle,
           kind: index === tabs.length ? "wire-absent" : index === 0 ? "wire-own" : "",
-          flows: index === 0 && own.open > 0,
+          flows: index === 0 && own.busyServerIds.length > 0,
         })),
       ),
       element(
@@ -62,11 +69,11 @@ export class Topology {
       ),
       wires(
         height,
-        serverHeights.map((y, index) => ({
+        host.servers.map((server, index) => ({
           from: middle,
-          to: y,
-          kind: host.servers[index]?.sockets ? "wire-socket" : "wire-absent",
-          flows: own.open > 0 && Boolean(host.servers[index]?.sockets),
+          to: serverHeights[index] ?? middle,
+          kind: server.sockets ? "wire-socket" : "wire-absent",
+          flows: Boolean(server.sockets) && own.busyServerIds.includes(server.id),
         })),
       ),
       element("div", { class: "nodes" }, ...host.servers.map(serverNode)),
