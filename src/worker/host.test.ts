@@ -1,0 +1,298 @@
+import { wrap } from "comlink";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Epoch, PortId } from "../protocol/ids.ts";
+import { hostLock, tabLock } from "../protocol/names.ts";
+import type { EventEnvelope, Hello, SessionApi } from "../protocol/session-api.ts";
+import { createHost } from "./host.ts";
+import type { LocksLike } from "./port.ts";
+import type { FetchLike } from "./server/http.ts";
+import type { SocketLike } from "./server/socket.ts";
+
+const workflow = '{"1":{"class_type":"SaveImage","inputs":{}}}';
+const promptId = "00000000-0000-4000-8000-000000000001";
+
+/** Grants each name to one at a time, in turn, as the platform does; `free` is the death of the holder. */
+function fakeLocks() {
+  const queues = new Map<string, (() => void)[]>();
+  const holders = new Set<string>();
+  const requested: string[] = [];
+  const locks: LocksLike = {
+    request(name, granted) {
+      requested.push(name);
+      const grant = (): void => {
+        holders.add(name);
+        void granted();
+      };
+      if (holders.has(name)) queues.set(name, [...(queues.get(name) ?? []), grant]);
+      else queueMicrotask(grant);
+      return new Promise(() => {});
+    },
+  };
+  return {
+    locks,
+    requested,
+    hold: (name: string) => holders.add(name),
+    free(name: string) {
+      holders.delete(name);
+      queues.get(name)?.shift()?.();
+    },
+  };
+}
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+function startHost({ locks, fetch }: { locks?: LocksLike; fetch?: FetchLike } = {}) {
+  const sockets: (SocketLike & { url: string; closed: boolean })[] = [];
+  const log: string[] = [];
+  const requests: string[] = [];
+  const host = createHost({
+    mode: "shared",
+    epoch: "epoch-1",
+    fetch: (url, init) => {
+      requests.push(`${init.method ?? "GET"} ${url}`);
+      return (
+        fetch ??
+        (async () => new Response(JSON.stringify({ prompt_id: promptId, number: 1, node_errors: {} })))
+      )(url, init);
+    },
+    openSocket(url) {
+      const socket = {
+        url,
+        closed: false,
+        binaryType: "",
+        onopen: null,
+        onmessage: null,
+        onclose: null,
+        send() {},
+        close() {
+          socket.closed = true;
+        },
+      } as SocketLike & { url: string; closed: boolean };
+      sockets.push(socket);
+      return socket;
+    },
+    newRequest: undefined,
+    locks,
+    afterThisTask: (then) => setImmediate(then),
+    log: (_level, message) => log.push(message),
+  });
+
+  /** A page with its port: Comlink in front, everything that came on the port in `heard`, in order. */
+  function openTab(name: string) {
+    const { port1, port2 } = new MessageChannel();
+    closers.push(() => {
+      port1.close();
+      port2.close();
+    });
+    const heard: ({ comfyTabs?: string; id?: string } & Partial<EventEnvelope>)[] = [];
+    port2.addEventListener("message", ({ data }) => heard.push(data));
+    const remote = wrap<SessionApi<Blob>>(port2);
+    host.connect(port1);
+    const hello: Hello = {
+      protocol: { major: 1, minor: 0 },
+      build: "test",
+      portId: `port-${name}`,
+      tabId: `tab-${name}`,
+      tabSecret: `secret-${name}`,
+      windowId: `window_1_${name}`,
+      servers: [{ id: "main", url: "http://comfy.test", auth: { type: "bearer", token: "the-token" } }],
+      tasks: [],
+      previews: "newest",
+      hasLock: locks !== undefined,
+    };
+    return {
+      remote,
+      heard,
+      port: port2,
+      hello: (more: Partial<Record<keyof Hello, unknown>> = {}) =>
+        remote.hello(JSON.stringify({ ...hello, ...more })),
+      taskEvents: () =>
+        heard.flatMap(({ events = [] }) =>
+          events.flatMap((event) => (event.kind === "task" ? [event.event.type] : [])),
+        ),
+    };
+  }
+
+  const say = (message: object): void => {
+    const socket = sockets.at(-1);
+    socket?.onmessage?.({ data: JSON.stringify(message) } as MessageEvent);
+  };
+  const openSocket = (): void => {
+    sockets.at(-1)?.onopen?.({} as Event);
+    say({ type: "status", data: { status: { exec_info: { queue_remaining: 0 } } } });
+  };
+  return { openTab, sockets, log, requests, say, openSocket };
+}
+
+describe("a host", () => {
+  test("welcomes a tab, runs its task, and tells nobody else", async () => {
+    const { openTab, say, openSocket, sockets } = startHost();
+    const [anna, ben] = [openTab("anna"), openTab("ben")];
+    expect(await anna.hello()).toMatchObject({ ok: { epoch: "epoch-1", mode: "shared", tasks: [] } });
+    await ben.hello();
+    openSocket();
+    const submitted = await anna.remote.submit(JSON.stringify({ taskId: "task-1", promptId }), workflow);
+    expect(submitted).toMatchObject({ ok: { taskId: "task-1", status: "submitting" } });
+    await expect.poll(anna.taskEvents).toContain("accepted");
+    say({ type: "execution_start", data: { prompt_id: promptId } });
+    say({ type: "execution_success", data: { prompt_id: promptId } });
+    say({ type: "executing", data: { node: null, prompt_id: promptId } });
+    await expect.poll(anna.taskEvents).toEqual(["accepted", "started", "succeeded"]);
+    expect(ben.taskEvents()).toEqual([]);
+    expect(await ben.remote.cancel("task-1")).toMatchObject({ error: { code: "not-found" } });
+    expect(sockets).toHaveLength(1);
+  });
+
+  test("serves nobody before it holds its own lock", async () => {
+    const { locks, requested, hold, free } = fakeLocks();
+    const lock = hostLock("epoch-1" as Epoch);
+    hold(lock);
+    const { openTab } = startHost({ locks });
+    const anna = openTab("anna");
+    let welcomed = false;
+    const welcome = anna.hello().then(() => {
+      welcomed = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([welcomed, requested]).toEqual([false, [lock]]);
+    free(lock);
+    await welcome;
+  });
+
+  test("waits for a tab's lock before it answers, and takes its grant for the tab's end", async () => {
+    const { locks, requested, hold, free } = fakeLocks();
+    const { openTab, sockets } = startHost({ locks });
+    const lock = tabLock("port-anna" as PortId);
+    hold(lock);
+    const anna = openTab("anna");
+    await anna.hello();
+    expect(requested).toContain(lock);
+    expect(sockets[0]?.closed).toBe(false);
+    free(lock);
+    expect(sockets[0]?.closed).toBe(true);
+  });
+
+  test("goes on with what it can where locks are refused", async () => {
+    const { openTab, log } = startHost({
+      locks: { request: () => Promise.reject(new Error("SecurityError")) },
+    });
+    expect(await openTab("anna").hello()).toMatchObject({ ok: { epoch: "epoch-1" } });
+    expect(log).toHaveLength(2);
+  });
+
+  test("takes a goodbye at its word", async () => {
+    const { openTab, sockets } = startHost();
+    const anna = openTab("anna");
+    await anna.hello();
+    anna.port.postMessage({ comfyTabs: "goodbye" });
+    await expect.poll(() => sockets[0]?.closed).toBe(true);
+  });
+
+  test("tells a tab that it does not know its epoch, before the refusal", async () => {
+    const { openTab } = startHost();
+    const anna = openTab("anna");
+    expect(await anna.remote.cancel("task-1")).toMatchObject({
+      error: { code: "host-lost", details: { epoch: "epoch-1" } },
+    });
+    expect(anna.heard[0]).toEqual({ comfyTabs: "events", epoch: "epoch-1", batch: 0, events: [] });
+  });
+
+  test("takes one hello a port, and another only after a refusal of the tab's id", async () => {
+    const { openTab } = startHost();
+    const [anna, thief] = [openTab("anna"), openTab("thief")];
+    await anna.hello();
+    expect(await anna.hello()).toMatchObject({
+      error: { code: "invalid-option", details: { option: "hello" } },
+    });
+    expect(await thief.hello({ tabId: "tab-anna" })).toMatchObject({ ok: { refused: "tab-id-taken" } });
+    expect(await thief.remote.diagnostics()).toMatchObject({ error: { code: "host-lost" } });
+    expect(await thief.hello()).toMatchObject({ ok: { epoch: "epoch-1" } });
+  });
+
+  test("refuses a hello of another major version, and one that cannot be read", async () => {
+    const { openTab } = startHost();
+    const anna = openTab("anna");
+    expect(await anna.hello({ protocol: { major: 2, minor: 1 } })).toMatchObject({
+      error: { code: "version-mismatch", details: { ours: "1.0", theirs: "2.1" } },
+    });
+    expect(await anna.remote.hello("{")).toMatchObject({ error: { details: { option: "hello" } } });
+    expect(await anna.hello()).toMatchObject({ ok: { epoch: "epoch-1" } });
+  });
+
+  test("names the wrong field of a call", async () => {
+    const { openTab } = startHost();
+    const anna = openTab("anna");
+    await anna.hello();
+    const task = JSON.stringify({ taskId: "task-1", promptId });
+    expect(await anna.remote.submit(task, "not JSON")).toMatchObject({
+      error: { code: "invalid-option", details: { option: "workflow" } },
+    });
+    expect(await anna.remote.fetchFile('{"transferId":"t","serverId":"main","path":"/queue"}')).toMatchObject(
+      {
+        error: { details: { option: "path" } },
+      },
+    );
+    expect(await anna.remote.addServers('[{"id":"x","url":"ftp://x"}]')).toMatchObject({
+      error: { details: { option: "servers" } },
+    });
+  });
+
+  test("says nothing of a credential, neither to tabs nor in its log", async () => {
+    const { openTab, log, openSocket } = startHost({ fetch: () => Promise.reject(new Error("the-token")) });
+    const anna = openTab("anna");
+    await anna.hello();
+    openSocket();
+    await anna.remote.objectInfo("main");
+    await anna.remote.diagnostics();
+    expect(JSON.stringify([anna.heard, log])).not.toContain("the-token");
+  });
+
+  test("aborts a download for its own tab only, and all of a tab that goes", async () => {
+    let aborted = 0;
+    const fetch: FetchLike = (url, { signal }) =>
+      new Promise((resolve, reject) => {
+        if (!url.includes("/view")) resolve(new Response("{}"));
+        signal?.addEventListener("abort", () => {
+          aborted += 1;
+          reject(new Error("aborted"));
+        });
+      });
+    const { openTab, requests } = startHost({ fetch });
+    const [anna, ben] = [openTab("anna"), openTab("ben")];
+    await Promise.all([anna.hello(), ben.hello()]);
+    const file = (transferId: string) =>
+      JSON.stringify({ transferId, serverId: "main", path: "/view?filename=a.png" });
+    const download = anna.remote.fetchFile(file("t-1"));
+    void anna.remote.fetchFile(file("t-2"));
+    await expect.poll(() => requests.filter((one) => one.includes("/view")).length).toBe(2);
+    expect(await anna.remote.fetchFile(file("t-1"))).toMatchObject({
+      error: { code: "invalid-option", details: { option: "transferId" } },
+    });
+    expect(await ben.remote.abort("t-1")).toEqual({ ok: null });
+    expect(aborted).toBe(0);
+    await anna.remote.abort("t-1");
+    expect(await download).toMatchObject({ error: { code: "aborted" } });
+    anna.port.postMessage({ comfyTabs: "goodbye" });
+    await expect.poll(() => aborted).toBe(2);
+  });
+
+  test("keeps serving the others while one tab floods it", async () => {
+    const { openTab } = startHost();
+    const [anna, mallory] = [openTab("anna"), openTab("mallory")];
+    await Promise.all([anna.hello(), mallory.hello()]);
+    for (let call = 0; call < 20_000; call += 1)
+      mallory.port.postMessage({
+        id: `call-${call}`,
+        type: "APPLY",
+        path: call % 2 ? ["cancel"] : ["constructor"],
+        argumentList: [{ type: "RAW", value: "task-1" }],
+      });
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { tabs: 2 } });
+    await expect
+      .poll(() => mallory.heard.filter(({ id }) => id?.startsWith("call-")).length, { timeout: 10_000 })
+      .toBe(20_000);
+  });
+});
