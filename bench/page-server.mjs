@@ -27,7 +27,8 @@ export async function startPageServer(folders) {
       const content = await readFile(path);
       response.writeHead(200, {
         "content-type": type,
-        "cache-control": "no-cache",
+        // As an app's own files are served: a second tab finds them, and their compiled code, in the cache.
+        "cache-control": "max-age=31536000, immutable",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-embedder-policy": "require-corp",
         "cross-origin-resource-policy": "same-origin",

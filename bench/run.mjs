@@ -1,14 +1,15 @@
 /**
  * Measures comfy-tabs against the same thing done by hand in the page, in Chromium.
  *
- *   npm run bench -- [--runs 9] [--launches 3] [--only flood,paced] [--sides direct,comfy-tabs] [--profile] [--no-build]
+ *   npm run bench -- [--runs 9] [--launches 3] [--only flood,paced] [--sides direct,comfy-tabs] [--profile]
+ *                      [--no-build] [--dist <a folder with another build>]
  *
  * Ends with 0 when it could measure, also where a target is missed: then it says so.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { provideChromium } from "../scripts/chromium.mjs";
@@ -29,7 +30,7 @@ if (options.build && options.sides.includes("comfy-tabs"))
 const floodServer = await startFloodServer();
 const pageServer = await startPageServer({
   pages: join(here, "pages"),
-  dist: join(top, "dist"),
+  dist: options.dist,
   node_modules: join(top, "node_modules"),
 });
 
@@ -53,33 +54,24 @@ async function measureInOneBrowser(launch) {
   const chromium = await launchChromium(provideChromium());
   chromiumVersion = chromium.version;
   try {
-    const openTab = async () => {
-      const page = await chromium.openPage(`${pageServer.origin}/pages/page.html`);
-      const tab = {
-        call: (name, ...args) =>
-          page.evaluate(`globalThis.bench.${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`),
-        close: page.close,
-        page,
-      };
-      const navigationStartMs = await page.navigationStartMs();
-      await tab.call("load", { server: floodServer.origin, sides: options.sides, navigationStartMs });
-      return tab;
+    const openNewTab = async (side) => {
+      const query = new URLSearchParams({ side, server: floodServer.origin });
+      const page = await chromium.openPage(`${pageServer.origin}/pages/new-tab.html?${query}`);
+      return { answer: await page.evaluate("globalThis.firstAnswer()"), close: page.close };
     };
 
-    // The tab that brings the workers to life stays in the background: most tabs find a worker that runs.
-    const holder = await openTab();
-    for (const side of options.sides) await holder.call("firstAnswer", side);
-    const tab = await openTab();
-    for (const side of options.sides) await tab.call("open", side);
+    // The tabs that bring the workers to life stay in the background: most tabs find a worker that runs.
+    for (const side of options.sides) await openNewTab(side);
+    const tab = await openMeasuredTab(chromium);
 
     const runs = Math.ceil((options.runs - launch) / options.launches);
     for (const { metric, runs: kept } of measured.values()) {
-      for (const side of options.sides) await metric.measure(tab, side, openTab);
+      for (const side of options.sides) await metric.measure(tab, side, openNewTab);
       for (let run = 0; run < runs; run += 1) {
         tellProgress(`${metric.title}: browser ${launch + 1}, run ${run + 1}`);
-        kept.push(await measureOnce(metric, kept.length, tab, openTab));
+        kept.push(await measureOnce(metric, kept.length, tab, openNewTab));
       }
-      if (options.profile && launch === 0) await keepProfile(chromium, metric, tab, openTab);
+      if (options.profile && launch === 0) await keepProfile(chromium, metric, tab, openNewTab);
     }
     tellProgress("");
   } finally {
@@ -92,19 +84,35 @@ function tellProgress(line) {
 }
 
 /** Every side once, in an order that turns with each run: `direct` comes first as often as last. */
-async function measureOnce(metric, run, tab, openTab) {
+async function measureOnce(metric, run, tab, openNewTab) {
   const order = run % 2 === 0 ? options.sides : options.sides.toReversed();
   const figures = {};
-  for (const side of order) figures[side] = await metric.measure(tab, side, openTab);
+  for (const side of order) figures[side] = await metric.measure(tab, side, openNewTab);
   return figures;
 }
 
-async function keepProfile(chromium, metric, tab, openTab) {
+async function openMeasuredTab(chromium) {
+  const page = await chromium.openPage(`${pageServer.origin}/pages/page.html`);
+  const tab = {
+    page,
+    call: (name, ...args) =>
+      page.evaluate(`globalThis.bench.${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`),
+  };
+  await tab.call("load", {
+    server: floodServer.origin,
+    sides: options.sides,
+    navigationStartMs: await page.navigationStartMs(),
+  });
+  for (const side of options.sides) await tab.call("open", side);
+  return tab;
+}
+
+async function keepProfile(chromium, metric, tab, openNewTab) {
   const side = options.sides.at(-1) === "bare-relay" ? options.sides.at(-2) : options.sides.at(-1);
   const targets = { page: tab.page };
   if (side === "comfy-tabs") targets.worker = await chromium.attachWorker("/dist/worker.js");
   const profiles = await profileOf(targets, async () => {
-    for (let n = 0; n < 5; n += 1) await metric.measure(tab, side, openTab);
+    for (let n = 0; n < 5; n += 1) await metric.measure(tab, side, openNewTab);
   });
   mkdirSync(join(here, "results"), { recursive: true });
   for (const [name, { profile, top: hottest }] of Object.entries(profiles)) {
@@ -192,6 +200,7 @@ function readOptions() {
       sides: { type: "string", default: "direct,comfy-tabs,bare-relay" },
       profile: { type: "boolean", default: false },
       "no-build": { type: "boolean", default: false },
+      dist: { type: "string" },
     },
   });
   const names = values.only?.split(",") ?? metrics.map(({ name }) => name);
@@ -214,7 +223,8 @@ function readOptions() {
     metrics: metrics.filter(({ name }) => names.includes(name)),
     sides,
     profile: values.profile,
-    build: !values["no-build"],
+    build: !values["no-build"] && values.dist === undefined,
+    dist: resolve(values.dist ?? join(top, "dist")),
   };
 }
 

@@ -25,13 +25,6 @@ globalThis.bench = {
     opened.set(side, await sides[side].open(server));
   },
 
-  /** Milliseconds until a tab that has just begun has its first answer. @param {string} side */
-  async firstAnswer(side) {
-    const began = performance.now();
-    await sides[side].firstAnswer(server);
-    return performance.now() - began;
-  },
-
   /** Messages per second, from the order to the last message's handler. */
   flood: (side, { kind, count }) =>
     duringPrompt(side, async (promptId, handle) => {

@@ -49,7 +49,7 @@ export async function open(server) {
 }
 
 /** The worker's newest status. @param {string} server */
-export const firstAnswer = (server) => join(server);
+export const firstAnswer = async (server) => (await join(server)).status;
 
 function join(server) {
   const { port } = new SharedWorker("/pages/bare-relay-worker.js", { type: "module", name: server });

@@ -36,8 +36,8 @@ export async function open(server) {
   };
 }
 
-/** A session whose host has a socket to the server: the snapshot in its answer says so. @param {string} server */
+/** A handshake with the host, whose answer says how each server stands. @param {string} server */
 export async function firstAnswer(server) {
   const session = await connect(options(server));
-  return session.servers().map(({ connection, queueRemaining }) => ({ connection, queueRemaining }));
+  return session.servers();
 }
