@@ -15,7 +15,10 @@ const workerEntry = (): Plugin => ({
   enforce: "pre",
   transform(code, id) {
     if (!id.replaceAll("\\", "/").includes("/src/client/")) return undefined;
-    return code.replaceAll('new URL("./worker.js", import.meta.url)', 'new URL("../../worker/main.ts", import.meta.url)');
+    return code.replaceAll(
+      'new URL("./worker.js", import.meta.url)',
+      'new URL("../../worker/main.ts", import.meta.url)',
+    );
   },
 });
 
@@ -33,7 +36,9 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     rollupOptions: {
-      input: ["index.html", "e2e/pages/tab.html"].map((page) => resolve(root, page)).filter((page) => existsSync(page)),
+      input: ["index.html", "e2e/pages/tab.html"]
+        .map((page) => resolve(root, page))
+        .filter((page) => existsSync(page)),
     },
   },
 });

@@ -30,7 +30,8 @@ export function provideChromium() {
     run("apt-get", ["install", "-y", "-q", "--no-install-recommends", "chromium"]);
   }
   const installed = findChromium();
-  if (!installed) throw new Error("No Chromium: install one, or name it in the environment variable CHROMIUM.");
+  if (!installed)
+    throw new Error("No Chromium: install one, or name it in the environment variable CHROMIUM.");
   return installed;
 }
 

@@ -88,7 +88,12 @@ export async function openLink(
 
   async function establish(): Promise<HostLife> {
     let reason: string | undefined;
-    for (const choose of hostsToTry(platform, chosenMode ?? options.mode, options.worker, workerName(options.name))) {
+    for (const choose of hostsToTry(
+      platform,
+      chosenMode ?? options.mode,
+      options.worker,
+      workerName(options.name),
+    )) {
       try {
         return await greet(choose(), reason);
       } catch (error) {
@@ -98,7 +103,9 @@ export async function openLink(
         logger.warn(`${reason}; trying what is left`);
       }
     }
-    throw new ComfyTabsError("unsupported-environment", `No host can be had: ${reason}.`, { missing: "worker" });
+    throw new ComfyTabsError("unsupported-environment", `No host can be had: ${reason}.`, {
+      missing: "worker",
+    });
   }
 
   async function greet({ mode, host }: Chosen, reason: string | undefined): Promise<HostLife> {
@@ -150,8 +157,7 @@ export async function openLink(
       chosenMode = mode;
       hear.onWelcome(welcome, reason);
       for (const envelope of early) hearEnvelope(envelope);
-      if (locks)
-        stopWatching = onLockFree(locks, hostLock(epoch as Epoch), () => lost("its lock is free"));
+      if (locks) stopWatching = onLockFree(locks, hostLock(epoch as Epoch), () => lost("its lock is free"));
       return made;
     } catch (error) {
       end("no handshake");
@@ -233,13 +239,19 @@ export async function openLink(
 
   return {
     servers,
-    async call<T>(method: SessionMethod, args: readonly unknown[], callOptions: CallOptions = {}): Promise<T> {
+    async call<T>(
+      method: SessionMethod,
+      args: readonly unknown[],
+      callOptions: CallOptions = {},
+    ): Promise<T> {
       const { deadlineMs = callMs, signal } = callOptions;
       const limits = [closing, deadline(deadlineMs), ...(signal ? [aborted(signal)] : [])];
       for (let attempt = 0; attempt <= repeats; attempt += 1) {
         const host = await Promise.race([life, ...limits]);
         try {
-          const invoke = host.remote[method] as unknown as (...given: readonly unknown[]) => Promise<Answer<T>>;
+          const invoke = host.remote[method] as unknown as (
+            ...given: readonly unknown[]
+          ) => Promise<Answer<T>>;
           return unpack(await Promise.race([invoke(...args), host.gone, ...limits]));
         } catch (error) {
           if (error !== gone) throw error;

@@ -17,8 +17,6 @@ export function holdLock(locks: LocksLike, name: string, waitMs?: number): Promi
 /** Calls back when whoever holds the lock has died or let go. @returns the function that ends the wait */
 export function onLockFree(locks: LocksLike, name: string, freed: () => void): () => void {
   const waiting = new AbortController();
-  locks
-    .request(name, { signal: waiting.signal }, async () => freed())
-    .catch(() => {}); // the wait was ended
+  locks.request(name, { signal: waiting.signal }, async () => freed()).catch(() => {}); // the wait was ended
   return () => waiting.abort();
 }

@@ -6,7 +6,8 @@ export function createLogger(option: ConnectOptions["logger"] = "warn", windowId
   const target = typeof option === "object" ? option : console;
   const silent = (): void => {};
   return {
-    debug: typeof option === "object" || option === "debug" ? (...said) => target.debug(mark, ...said) : silent,
+    debug:
+      typeof option === "object" || option === "debug" ? (...said) => target.debug(mark, ...said) : silent,
     warn: option === "silent" ? silent : (...said) => target.warn(mark, ...said),
   };
 }

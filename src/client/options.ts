@@ -16,8 +16,16 @@ export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
 
 /** @throws {@link ComfyTabsError} `invalid-option`, with a sentence on what the option has to be */
 export function checkOptions(options: ConnectOptions): CheckedOptions {
-  if (typeof options !== "object" || options === null) throw invalidOption("options", "connect takes an object.");
-  const { servers, name = "comfy-tabs", mode = "auto", previews = "newest", worker, logger = "warn" } = options;
+  if (typeof options !== "object" || options === null)
+    throw invalidOption("options", "connect takes an object.");
+  const {
+    servers,
+    name = "comfy-tabs",
+    mode = "auto",
+    previews = "newest",
+    worker,
+    logger = "warn",
+  } = options;
   if (!Array.isArray(servers) || servers.length === 0)
     throw invalidOption("servers", "`servers` has to name at least one server.");
   if (typeof name !== "string" || name === "" || name.length > 200)

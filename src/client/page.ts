@@ -1,7 +1,7 @@
 import { nanoid } from "nanoid";
+import { isEnding } from "../protocol/mailbox.ts";
 import type { HostEvent, ServerDeclaration, ServerSnapshot, Welcome } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import { isEnding } from "../protocol/mailbox.ts";
 import type { Logger, SessionEvents, Task } from "./api.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
@@ -135,7 +135,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       }
       let task = tasks.get(id);
       if (!task) {
-        const over = () => (dismissed.has(id) ? ("dismissed" as const) : closed ? ("closed" as const) : undefined);
+        const over = () =>
+          dismissed.has(id) ? ("dismissed" as const) : closed ? ("closed" as const) : undefined;
         const call: Link["call"] = (method, args, more) => link.call(method, args, more);
         task = createTask({ id, label, createdAt, log, link: { call }, over, forget: () => forget(id) });
         tasks.set(id, task);

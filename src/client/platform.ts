@@ -27,4 +27,8 @@ export interface Platform {
   readonly randomBytes: (count: number) => Uint8Array;
 }
 
-export type WorkerSource = string | URL | ((kind: "shared" | "dedicated") => SharedWorker | Worker) | undefined;
+export type WorkerSource =
+  | string
+  | URL
+  | ((kind: "shared" | "dedicated") => SharedWorker | Worker)
+  | undefined;

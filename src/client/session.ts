@@ -22,7 +22,11 @@ const patient = { deadlineMs: 60_000 };
 const transfer = { deadlineMs: Number.POSITIVE_INFINITY };
 
 /** One handle on the page's link; the page outlives it if others hold it, too. */
-export function createSession(page: Page, randomBytes: (count: number) => Uint8Array, release: () => void): Session {
+export function createSession(
+  page: Page,
+  randomBytes: (count: number) => Uint8Array,
+  release: () => void,
+): Session {
   const { link, identity } = page;
   const undo = new Set<() => void>();
   let closed = false;
@@ -75,7 +79,8 @@ export function createSession(page: Page, randomBytes: (count: number) => Uint8A
       const snapshot = await link.call<TaskSnapshot>("submit", [JSON.stringify(submission), json], patient);
       const task = page.takeTask(snapshot);
       if (signal) {
-        const cancel = (): void => void task.cancel().catch((error) => page.logger.warn("cancel failed:", error));
+        const cancel = (): void =>
+          void task.cancel().catch((error) => page.logger.warn("cancel failed:", error));
         if (signal.aborted) cancel();
         else signal.addEventListener("abort", cancel, { once: true });
       }
@@ -84,7 +89,12 @@ export function createSession(page: Page, randomBytes: (count: number) => Uint8A
 
     async register({ serverId, promptId, label }) {
       open();
-      const registration: Registration = { taskId: nanoid(), serverId, promptId, ...(label ? { label } : {}) };
+      const registration: Registration = {
+        taskId: nanoid(),
+        serverId,
+        promptId,
+        ...(label ? { label } : {}),
+      };
       page.expectTask(registration);
       return page.takeTask(await link.call<TaskSnapshot>("register", [JSON.stringify(registration)]));
     },
@@ -180,7 +190,8 @@ function workflowJson(workflow: Workflow): string {
 }
 
 function checkExtraData(extraData: unknown): { readonly [key: string]: unknown } {
-  const bad = (): ComfyTabsError => invalidOption("extraData", "`extraData` has to be an object of JSON values.");
+  const bad = (): ComfyTabsError =>
+    invalidOption("extraData", "`extraData` has to be an object of JSON values.");
   if (typeof extraData !== "object" || extraData === null || Array.isArray(extraData)) throw bad();
   let json: string;
   try {

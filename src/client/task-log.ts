@@ -46,7 +46,8 @@ export function createTaskLog(logger: Logger): TaskLog {
 
   function note(event: TaskEvent): void {
     if (event.type === "accepted") ({ promptId, serverId } = event);
-    if (event.type === "accepted" || event.type === "queued") status = status === "running" ? status : "queued";
+    if (event.type === "accepted" || event.type === "queued")
+      status = status === "running" ? status : "queued";
     else if (event.type === "started") status = "running";
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;

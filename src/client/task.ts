@@ -41,7 +41,8 @@ export function createTask({ id, label, createdAt, log, link, over, forget }: Ta
     on: (type, listener) => log.on(type, listener),
     async result({ signal } = {}) {
       await Promise.race([ended(), ...(signal ? [aborted(signal)] : [])]);
-      if (over() === "dismissed") throw new ComfyTabsError("not-found", "The task was dismissed.", { what: id });
+      if (over() === "dismissed")
+        throw new ComfyTabsError("not-found", "The task was dismissed.", { what: id });
       return resultOf(log.ending);
     },
     cancel: () => link.call<boolean>("cancel", [id], { deadlineMs: cancelMs }),

@@ -109,7 +109,7 @@ describe("a page that comes back", () => {
     host.say(...runOf(promptId).slice(1));
     const again = host.tab("anna");
     expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, status: "succeeded", promptId }] } });
-    const welcome = again.welcome as { ok: { tasks: { events: { type: string }[] }[] } };
+    const welcome = again.welcome as unknown as { ok: { tasks: { events: { type: string }[] }[] } };
     expect(welcome.ok.tasks[0]?.events.map(({ type }) => type)).toEqual([
       "accepted",
       "started",
