@@ -33,7 +33,7 @@ function readFile(nodeId: string, kind: string, entry: unknown): NodeFile[] {
   ];
 }
 
-const singular = (name: string): string => (name.length > 2 && name.endsWith("s") ? name.slice(0, -1) : name);
+const singular = (name: string): string => name.replace(/(sh|ch|x|ss)es$|([^s])s$/, "$1$2");
 
 export interface ViewOptions {
   /** Re-encoded by the server, e.g. `webp;80` or `jpeg;90`. Default: the file as it is. */

@@ -26,7 +26,7 @@ export const readVersion = (text: string): string | undefined =>
  * (interrupts, jobs).
  */
 export function abilities(version: string | undefined): Abilities {
-  const known = version !== undefined && /\d/.test(version);
+  const known = version !== undefined && dotted.test(version);
   const since = (first: string): boolean => known && compareVersions(version, first) >= 0;
   return {
     chosenPromptId: !known || since("0.3.45"),
@@ -51,5 +51,6 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
+const dotted = /\d+(?:\.\d+)+/;
 const numbersOf = (version: string): number[] =>
-  (version.match(/\d+(?:\.\d+)*/)?.[0] ?? "").split(".").slice(0, 3).map(Number);
+  (dotted.exec(version)?.[0] ?? "").split(".").slice(0, 3).map(Number);

@@ -1,4 +1,5 @@
 import { isObject } from "./json.ts";
+import type { JsonObject } from "./messages.ts";
 
 /** Why a workflow cannot be sent. */
 export interface WorkflowProblem {
@@ -12,65 +13,87 @@ export interface WorkflowProblem {
 const deepest = 200;
 
 /**
- * Finds what would be refused, or worse: a link to a node that is not there passes ComfyUI's validation
- * and then kills the thread that runs prompts, for everybody (ComfyUI execution.py).
+ * Finds what would be refused, or worse: a link to a node that is not there can pass ComfyUI's validation
+ * and then kill the thread that runs prompts, for everybody (ComfyUI execution.py).
  *
  * @returns the first problem, or undefined
  */
 export function checkWorkflow(workflow: unknown): WorkflowProblem | undefined {
-  const format = (path: string, message: string): WorkflowProblem => ({
-    code: "workflow-format",
-    path,
-    message,
-  });
   if (!isObject(workflow))
-    return format("", "A workflow is an object of nodes by id, not text and not a list.");
+    return format(
+      "",
+      "A workflow is an object of nodes by id: parse the file that ComfyUI exported and pass that.",
+    );
   if (Array.isArray(workflow.nodes))
     return format(
       "nodes",
-      'This workflow was saved for the editor: in ComfyUI choose "Export (API)" and pass that file.',
+      'This workflow was saved for the editor: in ComfyUI choose "Export (API)", or "Save (API Format)" in older versions, and pass that file.',
     );
-  if (isObject(workflow.prompt) && !("class_type" in workflow.prompt))
-    return format("prompt", "This is a request with a workflow inside: pass its `prompt`.");
+  if (isObject(workflow.prompt) && !Object.hasOwn(workflow.prompt, "class_type"))
+    return format("prompt", "This is a request with a workflow in it: pass its `prompt`.");
   const nodes = Object.entries(workflow);
-  if (nodes.length === 0) return format("", "The workflow has no nodes.");
+  if (nodes.length === 0)
+    return format("", "The workflow has no nodes: pass one that has at least an output node.");
   for (const [id, node] of nodes) {
-    if (!isObject(node)) return format(id, `Node ${id} is not an object: pass the workflow in API format.`);
-    if (typeof node.class_type !== "string" || node.class_type === "")
-      return format(`${id}.class_type`, `Node ${id} has no class_type: pass the workflow in API format.`);
-    if (!isObject(node.inputs)) return format(`${id}.inputs`, `Node ${id} has no inputs: pass at least {}.`);
-    for (const [name, value] of Object.entries(node.inputs)) {
-      const path = `${id}.inputs.${name}`;
-      if (isLink(value) && !Object.hasOwn(workflow, value[0]))
-        return invalid(path, `Input ${path} is linked to node ${value[0]}, which is not in the workflow.`);
-    }
-    const problem = checkValue(node, id, [workflow]);
+    const problem = checkNode(workflow, id, node);
     if (problem) return problem;
   }
   return checkLoops(workflow);
 }
 
+const format = (path: string, message: string): WorkflowProblem => ({
+  code: "workflow-format",
+  path,
+  message,
+});
 const invalid = (path: string, message: string): WorkflowProblem => ({
   code: "workflow-invalid",
   path,
   message,
 });
 
-const isLink = (value: unknown): value is [string, number] =>
-  Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && typeof value[1] === "number";
+function checkNode(workflow: JsonObject, id: string, node: unknown): WorkflowProblem | undefined {
+  if (!isObject(node)) return format(id, `Node ${id} is not an object: pass a workflow in API format.`);
+  if (typeof node.class_type !== "string" || node.class_type === "")
+    return format(`${id}.class_type`, `Node ${id} has no class_type: pass a workflow in API format.`);
+  if (!isObject(node.inputs)) return format(`${id}.inputs`, `Node ${id} has no inputs: give it at least {}.`);
+  for (const { path, to } of linksOf(id, node.inputs)) {
+    if (!Object.hasOwn(workflow, to))
+      return invalid(
+        path,
+        `${path} is linked to node ${to}, which is not in the workflow: add it, or wrap a list that is no link as {"__value__": […]}.`,
+      );
+  }
+  return checkValue(node, id, [workflow]);
+}
 
 /** JSON would drop, change or refuse these without a word of where they are. */
 function checkValue(value: unknown, path: string, above: readonly object[]): WorkflowProblem | undefined {
-  if (typeof value === "number" && !Number.isFinite(value))
+  const kind = Array.isArray(value) ? "array" : typeof value;
+  if (kind === "number" && !Number.isFinite(value))
     return invalid(path, `${path} is ${value}, which JSON cannot say: pass a finite number.`);
-  if (["bigint", "function", "symbol"].includes(typeof value))
-    return invalid(path, `${path} is a ${typeof value}, which JSON cannot say.`);
+  if (kind === "bigint" || kind === "function" || kind === "symbol")
+    return invalid(
+      path,
+      `${path} is a ${kind}, which JSON cannot say: pass a number, a string or leave it out.`,
+    );
   if (typeof value !== "object" || value === null) return undefined;
-  if (above.includes(value)) return invalid(path, `${path} contains itself.`);
-  if (above.length >= deepest) return invalid(path, `${path} lies deeper than ${deepest} levels.`);
+  const tag = Object.prototype.toString.call(value).slice(8, -1);
+  if (tag !== "Object" && tag !== "Array")
+    return invalid(
+      path,
+      `${path} is a ${tag}, which JSON cannot say: pass what the node expects as plain data.`,
+    );
+  if (above.includes(value)) return invalid(path, `${path} contains itself: pass a copy without the cycle.`);
+  if (above.length >= deepest)
+    return invalid(
+      path.slice(0, 100),
+      `The workflow is nested deeper than ${deepest} levels: make it flatter.`,
+    );
   const inside = [...above, value];
-  for (const [key, part] of Object.entries(value)) {
-    if (part === undefined && Array.isArray(value))
+  // Spread, a hole is undefined, too: JSON makes null of both.
+  for (const [key, part] of Object.entries(Array.isArray(value) ? [...value] : value)) {
+    if (part === undefined && kind === "array")
       return invalid(`${path}.${key}`, `${path}.${key} is undefined: pass null or leave it out.`);
     const problem = checkValue(part, `${path}.${key}`, inside);
     if (problem) return problem;
@@ -78,30 +101,43 @@ function checkValue(value: unknown, path: string, above: readonly object[]): Wor
   return undefined;
 }
 
-/** Nodes that wait for each other would never run. */
-function checkLoops(workflow: { readonly [id: string]: unknown }): WorkflowProblem | undefined {
-  const linksOf = (id: string): string[] =>
-    Object.values((workflow[id] as { inputs: object }).inputs).flatMap((value) =>
-      isLink(value) ? [value[0]] : [],
-    );
+interface Link {
+  readonly path: string;
+  readonly to: string;
+}
+
+/** What ComfyUI takes for a link; Python's booleans are numbers, too (ComfyUI graph_utils.py). */
+const isLink = (value: unknown): value is [string, number | boolean] =>
+  Array.isArray(value) &&
+  value.length === 2 &&
+  typeof value[0] === "string" &&
+  (typeof value[1] === "number" || typeof value[1] === "boolean");
+
+const linksOf = (id: string, inputs: object): Link[] =>
+  Object.entries(inputs).flatMap(([name, value]) =>
+    isLink(value) ? [{ path: `${id}.inputs.${name}`, to: value[0] }] : [],
+  );
+
+/** Nodes that wait for each other would never run. Without recursion: a chain may have thousands of nodes. */
+function checkLoops(workflow: JsonObject): WorkflowProblem | undefined {
+  const visit = (id: string) => ({ id, links: linksOf(id, (workflow[id] as { inputs: object }).inputs) });
   const finished = new Set<string>();
   for (const start of Object.keys(workflow)) {
-    const path: { id: string; rest: string[] }[] = [{ id: start, rest: linksOf(start) }];
+    const trail = [visit(start)];
     const open = new Set([start]);
-    while (path.length > 0) {
-      const here = path.at(-1) as { id: string; rest: string[] };
-      const next = here.rest.pop();
-      if (next === undefined) {
-        path.pop();
+    for (let here = trail.at(-1); here; here = trail.at(-1)) {
+      const link = here.links.pop();
+      if (!link) {
+        trail.pop();
         open.delete(here.id);
         finished.add(here.id);
-      } else if (open.has(next)) {
-        const loop = [...path.map(({ id }) => id), next];
-        const shown = loop.slice(loop.indexOf(next)).join(" → ");
-        return invalid(`${here.id}.inputs`, `These nodes wait for each other: ${shown}.`);
-      } else if (!finished.has(next)) {
-        open.add(next);
-        path.push({ id: next, rest: linksOf(next) });
+      } else if (open.has(link.to)) {
+        const ids = trail.map(({ id }) => id);
+        const loop = [...ids.slice(ids.indexOf(link.to)), link.to].join(" → ");
+        return invalid(link.path, `These nodes wait for each other: ${loop}: remove one of the links.`);
+      } else if (!finished.has(link.to)) {
+        open.add(link.to);
+        trail.push(visit(link.to));
       }
     }
   }
