@@ -8,7 +8,9 @@ export interface Tab {
   readonly page: Page;
   readonly tabId: string;
   submit(workflow: unknown, options?: { server?: string; label?: string }): Promise<string>;
-  ending(taskId: string): Promise<{ type: string; code?: string; outputs?: unknown; files?: { url: string }[] }>;
+  ending(
+    taskId: string,
+  ): Promise<{ type: string; code?: string; outputs?: unknown; files?: { url: string }[] }>;
   heard(): Promise<{ taskId: string; type: string; seq: number; detail?: unknown }[]>;
 }
 
@@ -35,7 +37,10 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   site: [
     async ({ served }, use) => {
       if (served === "dev") {
-        const server = await createServer({ logLevel: "error", server: { port: 0, host: "127.0.0.1", hmr: false } });
+        const server = await createServer({
+          logLevel: "error",
+          server: { port: 0, host: "127.0.0.1", hmr: false },
+        });
         await server.listen();
         await use(server.resolvedUrls?.local[0] ?? "");
         await server.close();

@@ -24,7 +24,10 @@ export function failing(): object {
   lastSeed += 1;
   return {
     "1": { class_type: "ProtoConst", inputs: { value: lastSeed } },
-    "3": { class_type: "ProtoError", inputs: { value: ["1", 0], message: "boom", delay_ms: 5, kind: "runtime" } },
+    "3": {
+      class_type: "ProtoError",
+      inputs: { value: ["1", 0], message: "boom", delay_ms: 5, kind: "runtime" },
+    },
     "2": { class_type: "ProtoOut", inputs: { value: ["3", 0] } },
   };
 }

@@ -1,4 +1,12 @@
-import { type ConnectOptions, connect, type Session, type Task, type TaskEvent } from "../../src/client/index.ts";
+import { sharedHost } from "../../src/client/host/shared.ts";
+import {
+  type ConnectOptions,
+  connect,
+  type Session,
+  type Task,
+  type TaskEvent,
+} from "../../src/client/index.ts";
+import { workerName } from "../../src/protocol/names.ts";
 
 /** What one tab heard, in order, with everything that could show a wrong owner. */
 export interface Heard {
@@ -17,6 +25,8 @@ export interface TabUnderTest {
   heard(): Heard[];
   session(): Session;
   task(taskId: string): Task;
+  /** A port to the same host, past the client: what a hostile script of this page could open. */
+  rawPort(name?: string): MessagePort;
 }
 
 declare global {
@@ -35,7 +45,8 @@ const current = (): Session => {
 
 function follow(task: Task): void {
   void (async () => {
-    for await (const event of task) heard.push({ taskId: event.taskId, type: event.type, seq: event.seq, ...detailOf(event) });
+    for await (const event of task)
+      heard.push({ taskId: event.taskId, type: event.type, seq: event.seq, ...detailOf(event) });
   })();
 }
 
@@ -83,6 +94,11 @@ window.tab = {
   },
   heard: () => heard,
   session: current,
+  rawPort(name = "comfy-tabs") {
+    const { port } = sharedHost(undefined, workerName(name));
+    port.start();
+    return port;
+  },
   task(taskId) {
     const task = current().task(taskId);
     if (!task) throw new Error(`no task ${taskId}`);
