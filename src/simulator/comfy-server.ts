@@ -1,4 +1,5 @@
 import { type ComfyVersion, serverAbilities } from "./abilities.ts";
+import type { Answer, Request } from "./answers.ts";
 import { createCache } from "./cache.ts";
 import { createClock } from "./clock.ts";
 import { execute } from "./execution.ts";
@@ -14,7 +15,8 @@ import type { NodeType, Pause } from "./nodes/node-type.ts";
 import type { Deflate } from "./png.ts";
 import { createPromptQueue } from "./prompt-queue.ts";
 import { createRandom } from "./random.ts";
-import { type Answer, answerRequest, type Request } from "./routes.ts";
+import { answerRequest } from "./routes.ts";
+import type { ServerState } from "./server-state.ts";
 import { createSocketTable, type ServerSocket, type Sink } from "./sockets.ts";
 import * as wire from "./wire.ts";
 
@@ -56,7 +58,7 @@ export interface ComfyServer {
   /** A client opens `/ws?clientId=`. The first frames come at once. @param clientId empty: the server makes one */
   connect(clientId: string, sink: Sink): ServerSocket;
   /** Answers at once, whatever {@link ComfyServer.faults} says. */
-  request(method: string, target: string, body?: Request["body"], contentType?: string): Answer;
+  request(method: string, target: string, body?: Request["body"]): Answer;
   /** A request as the network brings it: faults may delay, lose, double or falsify it. */
   exchange(request: Request, reply: (outcome: Exchange) => void): void;
   /** Faults of the network and of what stands before the server; see {@link Fault}. */
@@ -253,7 +255,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     stop();
   }
 
-  const state = {
+  const state: ServerState = {
     abilities,
     version,
     catalogue,
@@ -337,8 +339,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
       return clock.nextAt === undefined;
     },
     connect: (clientId, sink) => sockets.open(clientId === "" ? random.hex(32) : clientId, sink),
-    request: (method, target, body, contentType) =>
-      answerRequest({ method, target, body, contentType }, state),
+    request: (method, target, body) => answerRequest({ method, target, body }, state),
     exchange: faults.exchange,
     faults,
     hold: holds.add,

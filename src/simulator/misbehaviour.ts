@@ -1,5 +1,5 @@
+import type { Answer, Request } from "./answers.ts";
 import type { Clock } from "./clock.ts";
-import type { Answer, Request } from "./routes.ts";
 
 /**
  * Something that goes wrong with HTTP requests, in the network, in a proxy or in the server.
