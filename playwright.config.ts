@@ -1,6 +1,7 @@
 import { defineConfig } from "@playwright/test";
+import { findChromium } from "./scripts/chromium.mjs";
 
-const executablePath = process.env.CHROMIUM;
+const executablePath = findChromium();
 
 /** Real tabs in a real Chromium. One worker: the tests count sockets, and two cores are enough for one browser. */
 export default defineConfig({
@@ -10,7 +11,7 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   timeout: 60_000,
-  reporter: process.env.CI ? [["list"]] : [["list"]],
+  reporter: [["list"]],
   projects: [
     {
       name: "chromium",
