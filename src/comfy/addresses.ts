@@ -15,6 +15,13 @@ export function normaliseAddress(address: string): string | undefined {
   }
 }
 
+/**
+ * One part of a path or a query. Python makes lone surrogates of file names that are not UTF-8, and
+ * `encodeURIComponent` throws at them.
+ */
+export const encodePart = (text: string): string =>
+  encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd"));
+
 export const httpAddress = (base: string, path: string): string => base + path;
 
 /** @param query a credential that can travel no other way: a WebSocket in a browser sends no headers */
@@ -23,6 +30,6 @@ export function socketAddress(
   clientId: string,
   query?: { name: string; value: string },
 ): string {
-  const extra = query ? `&${encodeURIComponent(query.name)}=${encodeURIComponent(query.value)}` : "";
-  return `${base.replace(/^http/, "ws")}/ws?clientId=${encodeURIComponent(clientId)}${extra}`;
+  const extra = query ? `&${encodePart(query.name)}=${encodePart(query.value)}` : "";
+  return `${base.replace(/^http/, "ws")}/ws?clientId=${encodePart(clientId)}${extra}`;
 }

@@ -1,3 +1,4 @@
+import { encodePart } from "./addresses.ts";
 import { asObject, asString, isObject } from "./json.ts";
 
 export interface ServerFile {
@@ -53,8 +54,6 @@ export function viewPath(
     ["preview", preview],
     ["channel", channel],
   ];
-  const parts = query.flatMap(([name, value]) =>
-    value === undefined ? [] : `${name}=${encodeURIComponent(value)}`,
-  );
+  const parts = query.flatMap(([name, value]) => (value === undefined ? [] : `${name}=${encodePart(value)}`));
   return `/view?${parts.join("&")}`;
 }

@@ -1,3 +1,4 @@
+import { encodePart } from "../comfy/addresses.ts";
 import { deleteBody, interruptBody } from "../comfy/bodies.ts";
 import { readCancelled } from "../comfy/jobs.ts";
 import { answer } from "./delivery.ts";
@@ -50,7 +51,7 @@ export function pursueCancel(c: Coordinator, task: Task): void {
   if (!server.abilities) {
     ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
   } else if (server.abilities.cancelJob) {
-    const path = `/api/jobs/${encodeURIComponent(task.promptId)}/cancel`;
+    const path = `/api/jobs/${encodePart(task.promptId)}/cancel`;
     cancel.request = ask(c, { for: "cancel", task: task.id, step: "job" }, server.key, path, "{}");
   } else {
     const body = deleteBody([task.promptId]);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { comfy, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 
 const failure = {
   nodeId: "3",
@@ -214,5 +214,16 @@ describe("a task that nobody knows any more", () => {
       host.reply("/queue", round % 2 ? { failure: "timeout" } : { status: 502, text: "<html>" });
     }
     expect(anna.heard()).toEqual(["accepted", "started", "gap"]);
+  });
+
+  test("is looked up whatever its id is made of, for a registered one is the app's own", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    const registration = { taskId: "task-1", serverId: comfy.id, promptId: "a/\ud800" };
+    anna.call({ method: "register", registration });
+    host.pass(20_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    expect(host.pending(/history/)[0]?.path).toBe("/history/a%2F%EF%BF%BD");
   });
 });

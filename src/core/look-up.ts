@@ -1,3 +1,4 @@
+import { encodePart } from "../comfy/addresses.ts";
 import { ask } from "./requests.ts";
 import type { Coordinator, Server, Task } from "./state.ts";
 import { isOver } from "./task-lifecycle.ts";
@@ -52,7 +53,7 @@ export function startLookUps(c: Coordinator, server: Server): void {
       c,
       { for: "history", server: server.key, task: taskId, promptId },
       server.key,
-      `/history/${encodeURIComponent(promptId)}`,
+      `/history/${encodePart(promptId)}`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { encodePart } from "../../comfy/addresses.ts";
 import type { HttpAnswer } from "../../core/facts.ts";
 import type { Credentials } from "../accounts.ts";
 
@@ -17,7 +18,7 @@ export const answerLimitBytes = 64 * 1024 * 1024;
 export function authorisedUrl(url: string, { query }: Credentials): string {
   if (!query) return url;
   const joint = url.includes("?") ? "&" : "?";
-  return `${url}${joint}${encodeURIComponent(query.name)}=${encodeURIComponent(query.value)}`;
+  return `${url}${joint}${encodePart(query.name)}=${encodePart(query.value)}`;
 }
 
 /** What `fetch` needs to be who we are. ComfyUI's `*` for the origin forbids cookies, so they are never sent unasked. */

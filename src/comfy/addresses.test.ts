@@ -1,0 +1,112 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encodePart, httpAddress, normaliseAddress, socketAddress } from "./addresses.ts";
+
+describe("an address", () => {
+  test.each([
+    ["http://127.0.0.1:8188", "http://127.0.0.1:8188"],
+    ["127.0.0.1:8188", "http://127.0.0.1:8188"],
+    ["localhost", "http://localhost"],
+    ["  http://comfy.test/ \n", "http://comfy.test"],
+    ["HTTP://Comfy.TEST", "http://comfy.test"],
+    ["http://comfy.test///", "http://comfy.test"],
+    ["http://comfy.test:80", "http://comfy.test"],
+    ["https://comfy.test:443/", "https://comfy.test"],
+    ["https://comfy.test:80", "https://comfy.test:80"],
+    ["ws://comfy.test:8188", "http://comfy.test:8188"],
+    ["wss://comfy.test", "https://comfy.test"],
+    ["WSS://comfy.test:443/", "https://comfy.test"],
+    ["https://comfy.test/gpu/1/", "https://comfy.test/gpu/1"],
+    ["https://comfy.test/a/../b", "https://comfy.test/b"],
+    ["https://comfy.test/ä b", "https://comfy.test/%C3%A4%20b"],
+    ["http://comfy.test/?token=1#top", "http://comfy.test"],
+    ["http://anna:secret@comfy.test/", "http://comfy.test"],
+    ["http://[::1]:8188/", "http://[::1]:8188"],
+    ["[2001:DB8:0::1]:8188", "http://[2001:db8::1]:8188"],
+    ["http://bücher.test", "http://xn--bcher-kva.test"],
+  ])("%j is spelled %s", (given, spelled) => {
+    expect(normaliseAddress(given)).toBe(spelled);
+  });
+
+  test.each([
+    "",
+    "   ",
+    "/",
+    "//",
+    "http://",
+    "http:///path",
+    "http://?x",
+    "http://@/",
+    "http://comfy.test:99999",
+    "::1",
+    "http://[::1",
+    "http://a b",
+    "ftp://comfy.test",
+    "file:///etc",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "blob:http://comfy.test/1",
+    "\ud800",
+  ])("%j is none", (given) => {
+    expect(normaliseAddress(given)).toBeUndefined();
+  });
+
+  test("has one spelling only: spelled again, it stays as it is", () => {
+    const address = fc.oneof(
+      fc.webUrl({ withQueryParameters: true, withFragments: true }),
+      fc.ipV6().map((ip) => `http://[${ip}]:8188/`),
+      fc.string({ unit: "binary" }),
+      fc.string().map((path) => `ws://comfy.test/${path}`),
+    );
+    fc.assert(
+      fc.property(address, (given) => {
+        const spelled = normaliseAddress(given);
+        if (spelled === undefined) return;
+        expect(normaliseAddress(spelled)).toBe(spelled);
+        expect(spelled).toMatch(/^https?:\/\/[^/?#@]+(\/[^?#]*[^/?#])?$/);
+      }),
+    );
+  });
+});
+
+describe("the address of a request", () => {
+  test("keeps the server's path prefix", () => {
+    expect(httpAddress("https://comfy.test/gpu", "/prompt")).toBe("https://comfy.test/gpu/prompt");
+  });
+});
+
+describe("the address of a socket", () => {
+  test.each([
+    ["http://comfy.test:8188", "ws://comfy.test:8188/ws?clientId=a"],
+    ["https://comfy.test/gpu", "wss://comfy.test/gpu/ws?clientId=a"],
+    ["http://http.test", "ws://http.test/ws?clientId=a"],
+  ])("at %s is %s", (base, address) => {
+    expect(socketAddress(base, "a")).toBe(address);
+  });
+
+  test("carries a credential where there is one, and encodes what it is given", () => {
+    expect(socketAddress("http://comfy.test", "a&b=c", { name: "to ken", value: "x#y&z" })).toBe(
+      "ws://comfy.test/ws?clientId=a%26b%3Dc&to%20ken=x%23y%26z",
+    );
+  });
+});
+
+describe("a part of an address", () => {
+  test("is what it was when the server has decoded it, and never throws", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (text) => {
+        expect(decodeURIComponent(encodePart(text))).toBe(text);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0xd700, max: 0xe010 })), (units) => {
+        expect(encodePart(String.fromCharCode(...units))).toMatch(/^(%[\dA-F]{2})*$/);
+      }),
+    );
+  });
+
+  test("keeps pairs of surrogates, and replaces lone ones", () => {
+    expect(encodePart("\ud83d\ude00")).toBe("%F0%9F%98%80");
+    expect(encodePart("a\udcffb")).toBe("a%EF%BF%BDb");
+  });
+});
