@@ -42,9 +42,29 @@ export type Effect =
       readonly server: ServerKey;
       readonly serverId: string;
     }
-  | { readonly do: "write-journal"; readonly write: WriteKey; readonly entry: JournalEntry }
+  | {
+      readonly do: "write-journal";
+      readonly write: WriteKey;
+      readonly entry: JournalEntry;
+      /** The task's first entry; another one whose task is not there any more is superseded. */
+      readonly isNew: boolean;
+    }
   | { readonly do: "erase-journal"; readonly taskIds: readonly string[] }
-  | { readonly do: "read-journal"; readonly write: WriteKey; readonly tabId: string }
+  /** Makes the tab's tasks this host's; answered by `journal-claimed`. */
+  | {
+      readonly do: "claim-journal";
+      readonly claim: WriteKey;
+      readonly tabId: string;
+      readonly tabSecret: string;
+    }
+  /** The same for tasks whose page has not come back in time; `before` in epoch milliseconds. */
+  | { readonly do: "claim-overdue"; readonly claim: WriteKey; readonly before: number }
+  | {
+      readonly do: "expire-journal";
+      readonly before: number;
+      readonly perTab: number;
+      readonly inAll: number;
+    }
   /** Say `time-passed` at this monotonic time, and at no other; undefined: never. */
   | { readonly do: "wake"; readonly at: number | undefined }
   | { readonly do: "log"; readonly level: "debug" | "warn"; readonly message: string };

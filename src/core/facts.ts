@@ -1,7 +1,7 @@
 import type { ServerMessage } from "../comfy/messages.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { KnownTask, Registration, Submission } from "../protocol/session-api.ts";
-import type { JournalEntry } from "./journal.ts";
+import type { JournalEntry, WriteOutcome } from "./journal.ts";
 
 /** Names one live `MessagePort`, as the runtime counts them. Tabs cannot choose it, so they cannot lie about it. */
 export type PortKey = number;
@@ -66,8 +66,16 @@ export type Fact =
       readonly clean: boolean;
     }
   | { readonly type: "request-answered"; readonly request: RequestKey; readonly answer: HttpAnswer }
-  | { readonly type: "journal-written"; readonly write: WriteKey; readonly ok: boolean }
-  | { readonly type: "journal-read"; readonly write: WriteKey; readonly entries: readonly JournalEntry[] }
+  | { readonly type: "journal-written"; readonly write: WriteKey; readonly outcome: WriteOutcome }
+  | {
+      readonly type: "journal-claimed";
+      readonly claim: WriteKey;
+      readonly entries: readonly JournalEntry[];
+    }
+  /** The storage failed or hung: from here on the journal is in memory. */
+  | { readonly type: "journal-degraded"; readonly reason: string }
+  /** The first of all facts. */
+  | { readonly type: "host-started" }
   | { readonly type: "went-online" }
   | { readonly type: "time-passed" };
 
