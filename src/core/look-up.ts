@@ -11,7 +11,7 @@ const atOnce = 2;
 
 /** Asks for the server's queue in `delayMs`, or earlier where somebody else wants it earlier. */
 export function surveySoon(c: Coordinator, server: Server, delayMs: number): void {
-  if (server.open.size === 0) return;
+  if (server.open.size === 0 && !server.survey.owed) return;
   const wanted = c.moment.now + delayMs;
   if (server.survey.request !== undefined) {
     server.survey.nextAt = Math.min(server.survey.nextAt, wanted);
@@ -25,7 +25,8 @@ export function surveySoon(c: Coordinator, server: Server, delayMs: number): voi
 
 /** Asks for the whole queue: one answer serves all tasks there, and tells their positions. */
 export function startSurvey(c: Coordinator, server: Server): void {
-  if (server.open.size === 0 || server.survey.request !== undefined) return;
+  if (server.survey.request !== undefined || (server.open.size === 0 && !server.survey.owed)) return;
+  server.survey.owed = false;
   server.survey.lastAt = c.moment.now;
   server.survey.nextAt = Number.POSITIVE_INFINITY;
   server.survey.request = ask(

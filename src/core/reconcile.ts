@@ -6,10 +6,22 @@ import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { bindTo, openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
 import { unsureAndMissing } from "./submission.ts";
-import { emit, isOver, markAccepted, markQueued, markStarted, settle, warn } from "./task-lifecycle.ts";
+import {
+  emit,
+  isOnItsWay,
+  isOver,
+  markAccepted,
+  markQueued,
+  markStarted,
+  settle,
+  warn,
+} from "./task-lifecycle.ts";
+import { findTwins } from "./twins.ts";
 
 /** While tasks are open, the queue is asked for so often: more where positions are waited for. */
-const everyMs = { running: 15_000, queued: 10_000, failed: 5_000 } as const;
+const everyMs = { running: 15_000, queued: 10_000, failed: 5_000, unheard: 2_000 } as const;
+/** Running, silent, and the queue as it was: a worker thread may have died (ComfyUI execution.py). */
+const stalledMs = 180_000;
 /** After a look-up that found nothing, the second one that `lost` needs. */
 const secondLookMs = 1_500;
 /** Two look-ups closer than this are one. */
@@ -32,27 +44,48 @@ export function surveyAnswered(
     const places = new Map<string, number>();
     for (const [index, { promptId }] of queue.pending.entries())
       if (!places.has(promptId)) places.set(promptId, index + queue.running.length);
+    findTwins(c, server, queue);
     for (const task of openTasksAt(c, server)) {
       const place = places.get(task.promptId);
       if (running.has(task.promptId)) {
         found(c, server, task);
         markStarted(c, task);
+        watchForStall(c, server, task);
       } else if (place !== undefined) {
         found(c, server, task);
         markQueued(c, task, place);
-      } else if (task.stage.at !== "posting" && task.lastNewsAt <= purpose.startedAt) {
+      } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
         lookUpHistory(c, server, task);
       }
     }
   }
-  const queued = openTasksAt(c, server).some(({ stage }) => stage.at === "queued");
-  surveySoon(c, server, everyMs[!queue ? "failed" : queued ? "queued" : "running"]);
+  surveySoon(c, server, everyMs[queue ? paceOf(c, server) : "failed"]);
   if (server.survey.nextAt < Number.POSITIVE_INFINITY)
     surveySoon(c, server, server.survey.nextAt - c.moment.now);
 }
 
+/** What nobody will tell us has to be asked for more often. */
+function paceOf(c: Coordinator, server: Server): "queued" | "running" | "unheard" {
+  const open = openTasksAt(c, server);
+  if (open.some((task) => task.clientId !== server.clientId && task.accepted && !task.registered))
+    return "unheard";
+  return open.some(({ stage }) => stage.at === "queued") ? "queued" : "running";
+}
+
+function watchForStall(c: Coordinator, server: Server, task: Task): void {
+  const quietSince = Math.max(task.lastNewsAt, server.queueChangedAt);
+  if (task.stalled || c.moment.now - quietSince < stalledMs) return;
+  task.stalled = true;
+  warn(
+    c,
+    task,
+    "stalled",
+    `Running, but nothing has moved for ${Math.round(stalledMs / 60_000)} minutes: the server may hang.`,
+  );
+}
+
 function found(c: Coordinator, server: Server, task: Task): void {
-  if (task.stage.at === "posting") return;
+  if (isOnItsWay(task)) return;
   if (task.suspicion === "socket-broke" && task.accepted && server.connection.at === "open")
     emit(c, task, { type: "gap", reason: "resumed" });
   markAccepted(c, task);
@@ -80,7 +113,7 @@ export function historyAnswered(
 
 /** In neither the queue nor the history: once may be a moment between two answers, twice is evidence. */
 function missed(c: Coordinator, server: Server, task: Task): void {
-  if (task.stage.at === "posting") return;
+  if (isOnItsWay(task)) return;
   surveySoon(c, server, secondLookMs);
   // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
   if (task.cancel?.confirmed && task.stage.at !== "unsure") {

@@ -3,12 +3,13 @@ import { socketProved } from "./connection.ts";
 import { deliver } from "./delivery.ts";
 import { finishFromFrames } from "./endings.ts";
 import type { SocketKey } from "./facts.ts";
+import { heard } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { log } from "./requests.ts";
 import { announceServer, openTasksAt } from "./servers.ts";
 import type { Coordinator, Server, Task } from "./state.ts";
-
 import { addOutput, emit, isOver, markAccepted, markQueued, markStarted, warn } from "./task-lifecycle.ts";
+import { startedAgain } from "./twins.ts";
 
 /** Messages of prompts nobody owns yet: kept for a `register` or a POST answer that is on its way. */
 const unclaimedLimit = { prompts: 64, messages: 256, bytes: 1024 * 1024, ms: 30_000 } as const;
@@ -25,6 +26,7 @@ export function messageReceived(
   const key = c.sockets.get(socket);
   const server = key && c.servers.get(key);
   if (!server) return;
+  heard(c, server);
   socketProved(c, server, socket);
 
   switch (message.type) {
@@ -86,17 +88,16 @@ function tell(
   message: Exclude<ServerMessage, { type: "status" | "feature_flags" | "custom" | "malformed" }>,
   bytes: number,
 ): void {
-  if (message.type === "execution_start" && (isOver(task) || task.stage.at === "running")) {
-    c.twins.seen += 1;
-    log(c, "warn", `${server.url} runs prompt ${task.promptId} a second time`);
-  }
+  if (message.type === "execution_start" && (isOver(task) || task.started)) startedAgain(c, server, task);
   // Late frames after the ending are normal; the first ending wins.
   if (isOver(task)) return;
   task.lastNewsAt = c.moment.now;
   task.misses = 0;
+  task.stalled = false;
 
   switch (message.type) {
     case "execution_start":
+      task.started = true;
       markStarted(c, task);
       return;
     case "execution_cached":
@@ -191,6 +192,7 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
   const before = server.queueRemaining;
   if (before === queueRemaining) return;
   server.queueRemaining = queueRemaining;
+  server.queueChangedAt = c.moment.now;
   announceServer(c, server);
   if (before === undefined || queueRemaining > before) return;
   const fall = before - queueRemaining;

@@ -2,7 +2,7 @@ import type { ServerSnapshot } from "../protocol/session-api.ts";
 import { deliver } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
-import { isOver } from "./task-lifecycle.ts";
+import { isOnItsWay, isOver } from "./task-lifecycle.ts";
 
 /** Adds servers to what a tab may use. The same id again replaces its entry. */
 export function declareServers(c: Coordinator, tab: Tab, declared: readonly DeclaredServer[]): Server[] {
@@ -23,17 +23,21 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
     socketsOpened: 0,
     attempt: 0,
     queueRemaining: undefined,
+    queueChangedAt: c.moment.now,
+    hearing: { lastAt: c.moment.now, probe: undefined, differsSince: undefined, rotations: 0 },
     version: undefined,
     abilities: undefined,
     error: undefined,
     routes: new Map(),
     open: new Set(),
+    twinned: new Set(),
     running: undefined,
     unclaimed: new Map(),
     survey: {
       request: undefined,
       nextAt: Number.POSITIVE_INFINITY,
       lastAt: Number.NEGATIVE_INFINITY,
+      owed: false,
       waiting: new Set(),
       active: 0,
     },
@@ -139,6 +143,6 @@ export function chooseServer(
 /** The server's own count, and what we have sent that it cannot have counted yet. */
 function busyness(c: Coordinator, server: Server): number {
   const sent = openTasksAt(c, server);
-  const uncounted = sent.filter((task) => task.stage.at === "posting").length;
+  const uncounted = sent.filter(isOnItsWay).length;
   return Math.max(server.queueRemaining ?? 0, sent.length - uncounted) + uncounted;
 }

@@ -1,14 +1,17 @@
 import { wireError } from "../protocol/errors.ts";
-import type { HostDiagnostics, Welcome } from "../protocol/session-api.ts";
+import type { HostDiagnostics, Registration, Welcome } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
+import { tabLeft, tabReturned, tasksOf } from "./absence.ts";
 import { cancelTask } from "./cancel.ts";
 import { connect, releaseIfUnwanted } from "./connection.ts";
 import { answer, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
+import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
+import { adopt, restore } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { bindTo, chooseServer, declareServers, serverFor, serverSnapshot } from "./servers.ts";
-import type { Coordinator, Port, Tab, Task } from "./state.ts";
+import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
 import { forgetTask, isOver, snapshotOf, writeJournal } from "./task-lifecycle.ts";
 
@@ -25,12 +28,49 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
     secret: hello.tabSecret,
     ports: new Set(),
     servers: new Map(),
+    claiming: 0,
+    heldWrites: [],
   };
   c.tabs.set(tab.tabId, tab);
-  tab.ports.add(key);
-  c.ports.set(key, newPort(key, hello));
+  // The sockets open while the journal is read.
   for (const server of declareServers(c, tab, hello.servers)) connect(c, server);
-  for (const task of hello.tasks) adopt(c, tab, task);
+  tab.claiming += 1;
+  c.arriving.add(key);
+  c.lastKey += 1;
+  c.claims.set(c.lastKey, { for: "hello", port: key, call, hello });
+  const { tabId, tabSecret } = hello;
+  c.effects.push({ do: "claim-journal", claim: c.lastKey, tabId, tabSecret });
+}
+
+/** The journal has told what it knows of the tab: it is welcome. */
+export function tabClaimed(
+  c: Coordinator,
+  { port: key, call, hello }: Extract<ClaimPurpose, { for: "hello" }>,
+  entries: readonly JournalEntry[],
+): void {
+  const tab = c.tabs.get(hello.tabId);
+  if (!tab) return;
+  const stillThere = c.arriving.delete(key);
+  if (stillThere) {
+    tab.ports.add(key);
+    c.ports.set(key, newPort(key, hello));
+  }
+  tab.claiming -= 1;
+  const known = new Map(hello.tasks.map((task) => [task.taskId, task]));
+  for (const entry of entries) restore(c, tab, entry, known.get(entry.taskId));
+  if (stillThere) for (const task of hello.tasks) adopt(c, tab, task);
+  if (tab.claiming === 0)
+    for (const purpose of tab.heldWrites.splice(0)) {
+      const task = c.tasks.get(purpose.task);
+      if (task) writeJournal(c, task, purpose);
+    }
+  if (!stillThere) {
+    if (tab.ports.size === 0) tabLeft(c, tab);
+    return;
+  }
+  tabReturned(c, tab);
+  // Everything until now is in the snapshot.
+  c.ports.get(key)?.outbox.drop(() => true);
   answer(c, call, { ok: welcome(c, tab) });
 }
 
@@ -62,35 +102,6 @@ function welcome(c: Coordinator, tab: Tab): Welcome {
     ),
     tasks: tasksOf(c, tab).map(snapshotOf),
   };
-}
-
-const tasksOf = (c: Coordinator, { tabId }: Tab): Task[] =>
-  [...c.tasks.values()].filter((task) => task.tabId === tabId);
-
-/**
- * A task that the tab remembers and this host does not: its former host died. The server's queue and
- * history know how it stands; the POST is never repeated, for nobody knows whether it went out.
- */
-function adopt(c: Coordinator, tab: Tab, known: PortHello["tasks"][number]): void {
-  if (known.settled || known.promptId === undefined || c.tasks.has(known.taskId)) return;
-  const candidates = [...tab.servers.values()].filter(
-    ({ id }) => known.serverId === undefined || id === known.serverId,
-  );
-  const first = candidates[0];
-  if (!first || candidates.some(({ key }) => c.servers.get(key)?.routes.has(known.promptId as string)))
-    return;
-  const task = newTask(c, tab, {
-    id: known.taskId,
-    promptId: known.promptId,
-    label: known.label,
-    candidates,
-    adopted: true,
-  });
-  task.seq = known.lastSeq;
-  task.stage = { at: "queued" };
-  task.suspicion = "socket-broke";
-  bindTo(c, task, first);
-  surveySoon(c, serverFor(c, first), 0);
 }
 
 export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: TabRequest): void {
@@ -141,7 +152,7 @@ function register(
   c: Coordinator,
   tab: Tab,
   call: CallKey,
-  { taskId, serverId, promptId, label }: Extract<TabRequest, { method: "register" }>["registration"],
+  { taskId, serverId, promptId, label, cancelAfterMs }: Registration,
 ): void {
   const declared = tab.servers.get(serverId);
   if (!declared) {
@@ -157,7 +168,14 @@ function register(
     else answer(c, call, { ok: snapshotOf(owner) });
     return;
   }
-  const task = newTask(c, tab, { id: taskId, promptId, label, candidates: [declared], registered: true });
+  const task = newTask(c, tab, {
+    id: taskId,
+    promptId,
+    label,
+    candidates: [declared],
+    registered: true,
+    cancelAfterMs,
+  });
   task.stage = { at: "queued" };
   bindTo(c, task, declared);
   connect(c, server);
@@ -246,16 +264,27 @@ function diagnostics(c: Coordinator, port: Port, tab: Tab): HostDiagnostics {
 
 /** The page is gone. Its tab may come back: the tasks stay, and so does who they belong to. */
 export function tabGone(c: Coordinator, key: PortKey): void {
+  if (c.arriving.delete(key)) {
+    forgetCalls(c, key);
+    return;
+  }
   const port = c.ports.get(key);
   if (!port) return;
   c.ports.delete(key);
   const tab = c.tabs.get(port.tabId);
   tab?.ports.delete(key);
-  for (const [call, caller] of c.calls)
-    if (caller === key) answer(c, call, { error: wireError("closed", "The page is gone.", {}) });
-  if (tab && tab.ports.size === 0 && tasksOf(c, tab).length === 0) c.tabs.delete(tab.tabId);
+  forgetCalls(c, key);
+  if (tab && tab.ports.size === 0) {
+    if (tasksOf(c, tab).length === 0 && tab.claiming === 0) c.tabs.delete(tab.tabId);
+    else tabLeft(c, tab);
+  }
   for (const declared of tab?.servers.values() ?? []) {
     const server = c.servers.get(declared.key);
     if (server) releaseIfUnwanted(c, server);
   }
+}
+
+function forgetCalls(c: Coordinator, key: PortKey): void {
+  for (const [call, caller] of c.calls)
+    if (caller === key) answer(c, call, { error: wireError("closed", "The page is gone.", {}) });
 }

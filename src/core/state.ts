@@ -6,14 +6,25 @@ import type { Mailbox } from "../protocol/mailbox.ts";
 import type { HostEvent, HostMode, Submission } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskResult, TaskStatus } from "../protocol/tasks.ts";
 import type { Effect } from "./effects.ts";
-import type { CallKey, DeclaredServer, Moment, PortKey, RequestKey, SocketKey, WriteKey } from "./facts.ts";
+import type {
+  CallKey,
+  DeclaredServer,
+  Moment,
+  PortHello,
+  PortKey,
+  RequestKey,
+  SocketKey,
+  WriteKey,
+} from "./facts.ts";
 
 /** Everything the host knows. Only `step` changes it. */
 export interface Coordinator {
   readonly epoch: string;
   readonly mode: HostMode;
   readonly build: string;
-  readonly journal: "memory" | "indexeddb";
+  journal: "memory" | "indexeddb";
+  /** The journal had to go on in memory: tasks would not survive the end of the host. */
+  journalDegraded: boolean;
 
   readonly ports: Map<PortKey, Port>;
   readonly tabs: Map<string, Tab>;
@@ -24,11 +35,14 @@ export interface Coordinator {
   readonly sockets: Map<SocketKey, ServerKey>;
   readonly requests: Map<RequestKey, Purpose>;
   readonly writes: Map<WriteKey, WritePurpose>;
+  readonly claims: Map<WriteKey, ClaimPurpose>;
   /** Calls that wait for their answer. */
   readonly calls: Map<CallKey, PortKey>;
   readonly timers: Map<string, Timer>;
   readonly twins: { seen: number; removed: number };
 
+  /** Pages whose hello waits for the journal. */
+  readonly arriving: Set<PortKey>;
   /** The source of all keys that the core mints. */
   lastKey: number;
   /** A server has become reachable in this step. */
@@ -66,6 +80,9 @@ export interface Tab {
   readonly ports: Set<PortKey>;
   /** The servers this tab may see and use, by its own names for them. */
   readonly servers: Map<string, DeclaredServer>;
+  /** Claims under way. What is written before they are answered would carry a generation of the past. */
+  claiming: number;
+  readonly heldWrites: WritePurpose[];
 }
 
 /** Our standing with one server, across many sockets. Exactly one of these holds at any moment. */
@@ -85,6 +102,8 @@ export interface Server {
   /** The attempt to go on with when a connection that never proved itself is lost. */
   attempt: number;
   queueRemaining: number | undefined;
+  queueChangedAt: number;
+  hearing: Hearing;
   version: string | undefined;
   abilities: Abilities | undefined;
   error: WireError | undefined;
@@ -92,6 +111,8 @@ export interface Server {
   readonly routes: Map<string, string>;
   /** The tasks among them that have not ended. */
   readonly open: Set<string>;
+  /** Tasks whose second run was asked to stop. */
+  readonly twinned: Set<string>;
   /**
    * The prompt between its `execution_start` and its `executing{null}` on the present socket. Frames
    * without a prompt id are its own, and nobody's when it is not ours. Undefined: unknown or none.
@@ -100,6 +121,17 @@ export interface Server {
   /** Messages of prompts that nobody owns yet; see `routing.ts`. */
   readonly unclaimed: Map<string, Unclaimed>;
   survey: Survey;
+}
+
+/** Whether the present socket still hears the server: ComfyUI may unregister it and leave it open. */
+export interface Hearing {
+  /** When the last frame came. */
+  lastAt: number;
+  probe: RequestKey | undefined;
+  /** Since when `GET /prompt` and the last `status` differ, without a frame in between. */
+  differsSince: number | undefined;
+  /** How often in a row a new client id was taken for deafness; the patience doubles with it. */
+  rotations: number;
 }
 
 /** What came for a prompt that has no owner yet. */
@@ -116,6 +148,8 @@ export interface Survey {
   /** When the next one is wanted, as far as that was said while one was under way. */
   nextAt: number;
   lastAt: number;
+  /** A POST was accepted since the last answer: one look at the queue is owed, also when nothing is open. */
+  owed: boolean;
   /** Look-ups in the history that wait for one of two places. */
   readonly waiting: Set<string>;
   active: number;
@@ -124,9 +158,11 @@ export interface Survey {
 /** Where a task stands. What a user sees of it is `statusOf`. */
 export type Stage =
   /** `calls` are answered when the journal has it. */
-  | { readonly at: "journalling"; readonly calls: CallKey[] }
+  | { readonly at: "journalling"; readonly calls: CallKey[]; readonly since: number }
   /** For a server that can be reached. */
   | { readonly at: "waiting" }
+  /** The journal is told where it goes; its answer says whether the task is still ours to send. */
+  | { readonly at: "committing"; readonly since: number }
   | { readonly at: "posting"; readonly request: RequestKey }
   /** The POST had no clear answer: looked up until `retryAt`, then sent again once. */
   | { readonly at: "unsure"; readonly retryAt: number; readonly reason: string }
@@ -150,6 +186,22 @@ export interface Task {
   readonly registered: boolean;
   /** Rebuilt from what a tab remembered: the POST is not ours to repeat. */
   readonly adopted: boolean;
+  /** The hosts it has had; see `JournalEntry`. */
+  generation: number;
+  /** The journal has been told of it. */
+  journalled: boolean;
+  /** The client id under which it was POSTed last. */
+  clientId: string | undefined;
+  /** What happens when the page goes: undefined keeps it. */
+  readonly cancelAfterMs: number | undefined;
+  /** When it will be cancelled unless the page comes back; epoch milliseconds. */
+  cancelAt: number | undefined;
+  /** Its `execution_start` has come: another one is a second run. */
+  started: boolean;
+  /** The owner was told that nothing moves. */
+  stalled: boolean;
+  /** A second run under its id was seen. */
+  twin: boolean;
   submission: Submission | undefined;
   /** Kept until a server has accepted it. */
   workflow: string | undefined;
@@ -203,17 +255,31 @@ export type Purpose =
   | { readonly for: "post"; readonly task: string }
   | { readonly for: "version"; readonly server: ServerKey }
   | { readonly for: "diagnosis"; readonly server: ServerKey }
+  /** Whether the socket is deaf. */
+  | { readonly for: "hearing"; readonly server: ServerKey }
+  | { readonly for: "twin"; readonly server: ServerKey }
   | { readonly for: "survey"; readonly server: ServerKey; readonly startedAt: number }
   | { readonly for: "history"; readonly server: ServerKey; readonly task: string; readonly promptId: string }
   | { readonly for: "cancel"; readonly task: string; readonly step: "job" | "delete" | "interrupt" };
 
 export type WritePurpose =
   | { readonly for: "submission"; readonly task: string }
+  | { readonly for: "post"; readonly task: string }
   | { readonly for: "ending"; readonly task: string }
   | { readonly for: "cancel"; readonly task: string }
   | { readonly for: "progress"; readonly task: string };
 
+/** What a claim was for. */
+export type ClaimPurpose =
+  | { readonly for: "hello"; readonly port: PortKey; readonly call: CallKey; readonly hello: PortHello }
+  | { readonly for: "overdue" };
+
 export type Timer = { readonly at: number } & (
+  | { readonly timer: "expire" }
+  | { readonly timer: "overdue" }
+  | { readonly timer: "hearing"; readonly server: ServerKey }
+  /** The tab has not come back. */
+  | { readonly timer: "abandoned"; readonly task: string }
   | { readonly timer: "connect"; readonly server: ServerKey }
   | { readonly timer: "survey"; readonly server: ServerKey }
   | { readonly timer: "cancel-again"; readonly task: string }

@@ -2,26 +2,40 @@ import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import { answer } from "./delivery.ts";
 import type { CallKey, HttpAnswer, TabRequest } from "./facts.ts";
+import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { addRoute, bindTo, chooseServer, serverOf } from "./servers.ts";
 import type { Coordinator, Tab, Task } from "./state.ts";
-import { isOver, markAccepted, newRecord, settle, snapshotOf, warn, writeJournal } from "./task-lifecycle.ts";
+import {
+  isOver,
+  markAccepted,
+  newRecord,
+  settle,
+  snapshotOf,
+  warn,
+  warnOfMemory,
+  writeJournal,
+} from "./task-lifecycle.ts";
 
 /** A POST that a proxy held back for 6 s ran after two look-ups had said no; so the second one waits. */
 export const quarantineMs = 60_000;
+/**
+ * How old the journal's word may be when the POST goes out. A host that was held up for longer asks again:
+ * another one may have the task by now, and posts it itself when {@link quarantineMs} are over.
+ */
+const freshMs = 5_000;
+
+type SubmitRequest = Extract<TabRequest, { method: "submit" }>;
 
 /** Registers the task and journals it. It exists from the moment the journal has it, whatever comes after. */
-export function submit(
-  c: Coordinator,
-  tab: Tab,
-  call: CallKey,
-  request: Extract<TabRequest, { method: "submit" }>,
-): void {
+export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitRequest): void {
   const { submission, workflow } = request;
   const known = c.tasks.get(submission.taskId);
   if (known?.tabId === tab.tabId) {
+    if (known.adopted && !known.accepted && known.workflow === undefined && !isOver(known))
+      resume(c, known, request);
     // The tab repeats a call whose answer it did not hear; while the journal is writing, that call answers too.
     if (known.stage.at === "journalling") known.stage.calls.push(call);
     else answer(c, call, { ok: snapshotOf(known) });
@@ -38,11 +52,44 @@ export function submit(
     promptId: submission.promptId,
     label: submission.label,
     candidates: submission.server === undefined ? all : all.filter(({ id }) => id === submission.server),
+    cancelAfterMs: submission.cancelAfterMs,
   });
   task.submission = submission;
   task.workflow = workflow;
-  task.stage = { at: "journalling", calls: [call] };
+  const declared = chooseServer(c, task.candidates, submission.filesAt);
+  if (declared) {
+    bindTo(c, task, declared);
+    aim(c, task);
+  }
+  task.stage = { at: "journalling", calls: [call], since: c.moment.now };
   writeJournal(c, task, { for: "submission", task: task.id });
+}
+
+/**
+ * A call whose former host died, repeated here. The journal does not know the task, so it never went out,
+ * if that journal was one that outlives its host; else it may have, and is looked for first.
+ */
+function resume(
+  c: Coordinator,
+  task: Task,
+  { submission, workflow }: Pick<SubmitRequest, "submission" | "workflow">,
+): void {
+  task.submission = submission;
+  task.workflow = workflow;
+  if (c.journal === "indexeddb" && !c.journalDegraded) {
+    leaveServer(c, task);
+    task.stage = { at: "waiting" };
+    task.suspicion = undefined;
+    sendOrWait(c, task);
+  } else unsure(c, task, "its host died");
+}
+
+function leaveServer(c: Coordinator, task: Task): void {
+  const server = serverOf(c, task);
+  server?.routes.delete(task.promptId);
+  server?.open.delete(task.id);
+  task.serverKey = undefined;
+  task.serverId = undefined;
 }
 
 function refuse(
@@ -67,14 +114,24 @@ export function newTask(
   c: Coordinator,
   tab: Tab,
   made: Pick<Task, "id" | "promptId" | "label" | "candidates"> &
-    Partial<Pick<Task, "registered" | "adopted">>,
+    Partial<
+      Pick<Task, "registered" | "adopted" | "cancelAfterMs" | "createdAt" | "generation" | "journalled">
+    >,
 ): Task {
   const task: Task = {
     registered: false,
     adopted: false,
+    createdAt: c.moment.wall,
+    generation: 1,
+    journalled: false,
+    cancelAfterMs: undefined,
     ...made,
     tabId: tab.tabId,
-    createdAt: c.moment.wall,
+    clientId: undefined,
+    cancelAt: undefined,
+    started: false,
+    stalled: false,
+    twin: false,
     submission: undefined,
     workflow: undefined,
     serverKey: undefined,
@@ -108,11 +165,17 @@ export function newTask(
 /** The journal has the task: its owner may rely on it, and it may go out. */
 export function submissionJournalled(c: Coordinator, task: Task): void {
   if (task.stage.at !== "journalling") return;
-  const { calls } = task.stage;
-  task.stage = { at: "waiting" };
+  const { calls, since } = task.stage;
+  if (c.journalDegraded) warnOfMemory(c, task);
   for (const call of calls) answer(c, call, { ok: snapshotOf(task) });
   if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else sendOrWait(c, task);
+  else if (task.serverKey !== undefined) {
+    task.stage = { at: "committing", since };
+    postJournalled(c, task);
+  } else {
+    task.stage = { at: "waiting" };
+    sendOrWait(c, task);
+  }
 }
 
 /** Sends what waits for a server, now that one more can be reached. */
@@ -120,11 +183,11 @@ export function sendWaiting(c: Coordinator): void {
   for (const task of c.tasks.values()) if (task.stage.at === "waiting") sendOrWait(c, task);
 }
 
-function sendOrWait(c: Coordinator, task: Task): void {
+export function sendOrWait(c: Coordinator, task: Task): void {
   const declared = chooseServer(c, task.candidates, task.submission?.filesAt);
   if (declared) {
     bindTo(c, task, declared);
-    post(c, task);
+    commit(c, task);
   } else {
     const names = task.candidates.map(({ id }) => id).join(", ");
     const error = task.candidates.map(({ key }) => c.servers.get(key)?.error).find(Boolean);
@@ -133,8 +196,47 @@ function sendOrWait(c: Coordinator, task: Task): void {
   }
 }
 
+/** Tells the journal where the prompt goes before it goes there; a task that is no longer ours stays here. */
+export function commit(c: Coordinator, task: Task): void {
+  const server = serverOf(c, task);
+  if (!server || task.workflow === undefined) return;
+  task.stage = { at: "committing", since: c.moment.now };
+  aim(c, task);
+  writeJournal(c, task, { for: "post", task: task.id });
+}
+
+/** What the journal is to say of a POST before it goes out. */
+function aim(c: Coordinator, task: Task): void {
+  task.posts += 1;
+  task.clientId = serverOf(c, task)?.clientId;
+}
+
+/** The journal has it, and has said that the task is ours. */
+export function postJournalled(c: Coordinator, task: Task): void {
+  if (task.stage.at !== "committing") return;
+  const server = serverOf(c, task);
+  const { since } = task.stage;
+  task.posts -= 1;
+  if (task.cancel && task.posts === 0) settle(c, task, { type: "cancelled", by: "owner" });
+  else if (server?.connection.at !== "open") uncommit(c, task);
+  else if (c.moment.now - since > freshMs || task.clientId !== server.clientId) commit(c, task);
+  else post(c, task);
+}
+
+/** The server went away meanwhile: nothing was sent, so any server will do. */
+function uncommit(c: Coordinator, task: Task): void {
+  if (task.posts > 0) {
+    unsure(c, task, "the server went away");
+    return;
+  }
+  leaveServer(c, task);
+  task.clientId = undefined;
+  task.stage = { at: "waiting" };
+  sendOrWait(c, task);
+}
+
 /** Sends the prompt. Its frames are the whole truth as long as the present socket holds. */
-export function post(c: Coordinator, task: Task): void {
+function post(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);
   if (!server || task.workflow === undefined) return;
   task.witness = server.connection.at === "open" && task.posts === 0 ? server.connection.socket : undefined;
@@ -175,6 +277,8 @@ export function postAnswered(c: Coordinator, task: Task, reply: HttpAnswer): voi
         warn(c, task, "outputs-rejected", "Some outputs are invalid and do not run; the others do.", {
           details: said.nodeErrors,
         });
+      server.survey.owed = true;
+      watchHearing(c, server);
       // Something runs before it: its position is worth asking for at once.
       surveySoon(c, server, (server.queueRemaining ?? 0) > 1 ? 100 : 5_000);
       return;
@@ -216,11 +320,12 @@ function refusedUnread(c: Coordinator, task: Task, status: number, reason: strin
 }
 
 /** Looked up, never repeated blindly: ComfyUI runs the same prompt id twice when it is sent twice. */
-function unsure(c: Coordinator, task: Task, reason: string): void {
+export function unsure(c: Coordinator, task: Task, reason: string): void {
   if (task.accepted) return;
   const server = serverOf(c, task);
   if (!server) return;
   task.stage = { at: "unsure", retryAt: c.moment.now + quarantineMs, reason };
+  task.misses = 0;
   task.witness = undefined;
   warn(c, task, "waiting", `Sent, but ${reason}: looking for it at the server.`);
   surveySoon(c, server, 500);
@@ -236,7 +341,7 @@ export function unsureAndMissing(c: Coordinator, task: Task): void {
   if (c.moment.now < task.stage.retryAt || task.misses < 2) return;
   const server = serverOf(c, task);
   if (task.posts < 2 && task.workflow !== undefined) {
-    if (server?.connection.at === "open") post(c, task);
+    if (server?.connection.at === "open") commit(c, task);
     return;
   }
   settle(c, task, {

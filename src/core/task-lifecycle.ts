@@ -13,8 +13,7 @@ import {
   type WarningCode,
 } from "../protocol/tasks.ts";
 import { answer, deliver } from "./delivery.ts";
-import type { WriteKey } from "./facts.ts";
-import type { JournalEntry } from "./journal.ts";
+import type { JournalEntry, JournalledSubmission } from "./journal.ts";
 import type { Coordinator, Ending, Server, Task, WritePurpose } from "./state.ts";
 import { clearTimer } from "./timers.ts";
 
@@ -23,6 +22,8 @@ const outputLimitBytes = 1024 * 1024;
 const warningLimit = 100;
 /** Progress and text of so many nodes are kept for readers who come late. */
 const passingLimit = 256;
+/** How long a settled task is kept for its owner. */
+export const settledForMs = 24 * 60 * 60_000;
 /** Settled tasks that are kept for their owner, and in all. The oldest go first. */
 export const settledLimit = { perTab: 1000, inAll: 5000 } as const;
 
@@ -65,10 +66,19 @@ export function warn(
   emit(c, task, { type: "warning", code, message, ...more });
 }
 
+export const warnOfMemory = (c: Coordinator, task: Task): void =>
+  warn(
+    c,
+    task,
+    "journal-in-memory",
+    "The journal is in memory: the task would not survive the end of its host.",
+  );
+
 export function statusOf({ stage }: Task): TaskStatus {
   switch (stage.at) {
     case "journalling":
     case "waiting":
+    case "committing":
     case "posting":
     case "unsure":
       return "submitting";
@@ -84,6 +94,10 @@ export function statusOf({ stage }: Task): TaskStatus {
 
 /** Whether nothing can happen to it any more. */
 export const isOver = ({ stage }: Task): boolean => stage.at === "settling" || stage.at === "settled";
+
+/** The server cannot be expected to know it yet. */
+export const isOnItsWay = ({ stage }: Task): boolean =>
+  stage.at === "journalling" || stage.at === "committing" || stage.at === "posting";
 
 export function snapshotOf(task: Task): TaskSnapshot {
   return {
@@ -208,20 +222,13 @@ export function tellEnding(c: Coordinator, task: Task): void {
 }
 
 export function forgetTask(c: Coordinator, task: Task): void {
-  const server = task.serverKey && c.servers.get(task.serverKey);
-  if (server) {
-    server.routes.delete(task.promptId);
-    server.open.delete(task.id);
-  }
-  clearTaskTimers(c, task);
   for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: false });
-  c.tasks.delete(task.id);
+  leave(c, task);
   c.effects.push({ do: "erase-journal", taskIds: [task.id] });
 }
 
 function clearTaskTimers(c: Coordinator, task: Task): void {
-  clearTimer(c, `cancel-again ${task.id}`);
-  clearTimer(c, `cancel-deadline ${task.id}`);
+  for (const name of ["cancel-again", "cancel-deadline", "abandoned"]) clearTimer(c, `${name} ${task.id}`);
 }
 
 function forgetOldest(c: Coordinator, tabId: string): void {
@@ -232,11 +239,35 @@ function forgetOldest(c: Coordinator, tabId: string): void {
     if (c.tasks.has(task.id)) forgetTask(c, task);
 }
 
-export function writeJournal(c: Coordinator, task: Task, purpose: WritePurpose): WriteKey {
+/** Another host has the task: here it is over without an ending, for its tab is told there. */
+export function handOver(c: Coordinator, task: Task): void {
+  const gone = wireError("host-lost", "Another host has this task now.", { epoch: c.epoch });
+  if (task.stage.at === "journalling") for (const call of task.stage.calls) answer(c, call, { error: gone });
+  for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { error: gone });
+  leave(c, task);
+}
+
+function leave(c: Coordinator, task: Task): void {
+  const server = task.serverKey && c.servers.get(task.serverKey);
+  if (server) {
+    server.routes.delete(task.promptId);
+    server.open.delete(task.id);
+  }
+  clearTaskTimers(c, task);
+  c.tasks.delete(task.id);
+}
+
+export function writeJournal(c: Coordinator, task: Task, purpose: WritePurpose): void {
+  const tab = c.tabs.get(task.tabId);
+  if (tab && tab.claiming > 0) {
+    tab.heldWrites.push(purpose);
+    return;
+  }
   c.lastKey += 1;
   c.writes.set(c.lastKey, purpose);
-  c.effects.push({ do: "write-journal", write: c.lastKey, entry: entryOf(c, task) });
-  return c.lastKey;
+  const isNew = !task.journalled;
+  task.journalled = true;
+  c.effects.push({ do: "write-journal", write: c.lastKey, entry: entryOf(c, task), isNew });
 }
 
 function entryOf(c: Coordinator, task: Task): JournalEntry {
@@ -254,15 +285,39 @@ function entryOf(c: Coordinator, task: Task): JournalEntry {
     tabSecret: c.tabs.get(task.tabId)?.secret ?? "",
     label: task.label,
     promptId: task.promptId,
+    generation: task.generation,
     serverKey: task.serverKey,
     serverId: task.serverId,
+    clientId: task.clientId,
     registered: task.registered,
+    posts: task.posts,
     accepted: task.accepted,
     cancelWanted: task.cancel !== undefined,
+    cancelAt: settling ? undefined : task.cancelAt,
+    cancelAfterMs: task.cancelAfterMs,
     workflow: task.workflow,
+    submission: task.accepted || settling ? undefined : journalled(task.submission),
     seq: ending ? ending.seq : task.seq,
     events: ending ? [...retained, ending] : retained,
     createdAt: task.createdAt,
     settledAt: settling || isSettled(statusOf(task)) ? c.moment.wall : undefined,
+  };
+}
+
+/** What a server takes for credentials of its own; never written down (ComfyUI execution.py). */
+const secrets = ["api_key_comfy_org", "auth_token_comfy_org"];
+
+function journalled(submission: Task["submission"]): JournalledSubmission | undefined {
+  if (!submission) return undefined;
+  const { server, filesAt, nodes, front, extraData } = submission;
+  const kept = Object.entries(extraData ?? {}).filter(([name]) => !secrets.includes(name));
+  const hadCredentials = kept.length < Object.keys(extraData ?? {}).length;
+  return {
+    ...(server === undefined ? {} : { server }),
+    ...(filesAt === undefined ? {} : { filesAt }),
+    ...(nodes === undefined ? {} : { nodes }),
+    ...(front ? { front } : {}),
+    ...(kept.length > 0 ? { extraData: Object.fromEntries(kept) } : {}),
+    ...(hadCredentials ? { hadCredentials } : {}),
   };
 }

@@ -129,6 +129,8 @@ export interface Submission {
   readonly front?: boolean;
   readonly extraData?: { readonly [key: string]: unknown };
   readonly label?: string;
+  /** Cancels the task when its tab has been gone for so long. Absent: it is kept. */
+  readonly cancelAfterMs?: number;
 }
 
 export interface Registration {
@@ -136,6 +138,7 @@ export interface Registration {
   readonly serverId: string;
   readonly promptId: string;
   readonly label?: string;
+  readonly cancelAfterMs?: number;
 }
 
 export interface UploadRequest {

@@ -7,6 +7,7 @@ import type { Coordinator } from "../core/state.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Answer, HostEvent, KnownTask, Submission, Welcome } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
+import { type JournalModel, journalModel } from "./journal-model.ts";
 
 type Request = Extract<Effect, { do: "request" }>;
 
@@ -21,6 +22,9 @@ export interface ScriptedHost {
   /** Every effect since the start. */
   readonly effects: Effect[];
   take(fact: Fact): readonly Effect[];
+  /** Writes are done, and not answered until they are released. */
+  holdJournal(): void;
+  releaseJournal(): void;
   /** Lets time pass, with every wake-up on the way. */
   pass(ms: number): void;
   tab(name: string, options?: TabOptions): ScriptedTab;
@@ -77,19 +81,27 @@ export const promptIdOf = (name: string): string => {
   return `00000000-0000-4000-8000-${hex.padEnd(12, "0").slice(0, 12)}`;
 };
 
-export function scriptedHost(): ScriptedHost {
-  const coordinator = createCoordinator({
-    epoch: "epoch-1",
-    mode: "shared",
-    build: "test",
-    journal: "memory",
-  });
+export interface ScriptedHostOptions {
+  /** Shared with a former host, it is what outlived that. Default: an empty one. */
+  readonly journal?: JournalModel;
+  readonly epoch?: string;
+  /** Whether the journal outlives its host. */
+  readonly journalKind?: "memory" | "indexeddb";
+}
+
+export function scriptedHost({
+  journal = journalModel(),
+  epoch = "epoch-1",
+  journalKind = "memory",
+}: ScriptedHostOptions = {}): ScriptedHost {
+  const coordinator = createCoordinator({ epoch, mode: "shared", build: "test", journal: journalKind });
   const watcher = watch(coordinator);
   const effects: Effect[] = [];
   const answers = new Map<number, Answer<unknown>>();
   const tabs = new Map<PortKey, { events: HostEvent[]; batches: number; reads: boolean }>();
   const unanswered = new Map<number, Request>();
   const ordered = new Map<string, number>();
+  let held: Fact[] | undefined;
   let lastPort = 0;
   let lastCall = 0;
   let wakeAt: number | undefined;
@@ -121,8 +133,25 @@ export function scriptedHost(): ScriptedHost {
       case "request-tick":
         next.push({ type: "port-ticked", port: effect.port });
         return;
-      case "write-journal":
-        next.push({ type: "journal-written", write: effect.write, ok: true });
+      case "write-journal": {
+        const outcome = journal.write(effect.entry, effect.isNew);
+        (held ?? next).push({ type: "journal-written", write: effect.write, outcome });
+        return;
+      }
+      case "erase-journal":
+        journal.erase(effect.taskIds);
+        return;
+      case "claim-journal": {
+        const entries = journal.claim(effect.tabId, effect.tabSecret);
+        next.push({ type: "journal-claimed", claim: effect.claim, entries });
+        return;
+      }
+      case "claim-overdue":
+        next.push({
+          type: "journal-claimed",
+          claim: effect.claim,
+          entries: journal.claimOverdue(effect.before),
+        });
         return;
       case "request":
         unanswered.set(effect.request, effect);
@@ -144,6 +173,14 @@ export function scriptedHost(): ScriptedHost {
     now: 0,
     effects,
     take,
+    holdJournal() {
+      held = [];
+    },
+    releaseJournal() {
+      const answers = held ?? [];
+      held = undefined;
+      for (const answer of answers) take(answer);
+    },
     pass(ms) {
       const until = host.now + ms;
       while (wakeAt !== undefined && wakeAt <= until) {

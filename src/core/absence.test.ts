@@ -1,0 +1,85 @@
+import { describe, expect, test } from "vitest";
+import { journalModel } from "../world/journal-model.ts";
+import { comfy, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+
+const left = (host: ScriptedHost, port: number): void => void host.take({ type: "tab-gone", port });
+const cancels = (host: ScriptedHost) =>
+  host.pending(/\/cancel$|^\/queue$/).filter(({ method }) => method === "POST");
+
+function running(cancelAfterMs?: number) {
+  const journal = journalModel();
+  const host = scriptedHost({ journal, journalKind: "indexeddb" });
+  const anna = host.tab("anna");
+  host.openSocket();
+  host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+  const { taskId, promptId } = anna.submit("portrait", cancelAfterMs === undefined ? {} : { cancelAfterMs });
+  host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+  host.say({ type: "execution_start", promptId });
+  return { journal, host, anna, taskId, promptId };
+}
+
+describe("a task whose tab has gone", () => {
+  test("is kept, if nothing else was asked for", () => {
+    const { host, anna } = running();
+    left(host, anna.port);
+    host.pass(60 * 60_000);
+    expect(cancels(host)).toEqual([]);
+  });
+
+  test("is cancelled after the time that was asked for", () => {
+    const { host, anna, promptId } = running(30_000);
+    left(host, anna.port);
+    host.pass(29_000);
+    expect(cancels(host)).toEqual([]);
+    host.pass(1_001);
+    expect(cancels(host).map(({ path }) => path)).toEqual([`/api/jobs/${promptId}/cancel`]);
+  });
+
+  test("goes on when its tab comes back in time", () => {
+    const { host, anna } = running(30_000);
+    left(host, anna.port);
+    host.pass(29_000);
+    host.tab("anna");
+    host.pass(60_000);
+    expect(cancels(host)).toEqual([]);
+  });
+
+  test("is cancelled by the next host, if its own died meanwhile", () => {
+    const { host, anna, journal, promptId } = running(30_000);
+    left(host, anna.port);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb" });
+    next.now = 45_000;
+    next.take({ type: "host-started" });
+    next.openSocket(comfy);
+    next.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    next.pass(3_000);
+    expect(cancels(next).map(({ path }) => path)).toContain(`/api/jobs/${promptId}/cancel`);
+    const again = next.tab("anna");
+    expect(again.welcome).toMatchObject({ ok: { tasks: [{ promptId }] } });
+  });
+
+  test("is left alone by the next host until its time is over", () => {
+    const { host, anna, journal } = running(30_000);
+    left(host, anna.port);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb" });
+    next.now = 20_000;
+    next.take({ type: "host-started" });
+    expect(next.coordinator.tasks.size).toBe(0);
+    next.pass(61_000);
+    expect(next.coordinator.tasks.size).toBe(1);
+  });
+});
+
+describe("an ended task", () => {
+  test("is forgotten after a day, in the journal, too", () => {
+    const { host, anna, taskId, promptId } = running();
+    host.take({ type: "host-started" });
+    host.say({ type: "execution_success", promptId }, { type: "executing", promptId, nodeId: null });
+    expect(anna.heard(taskId).at(-1)).toBe("succeeded");
+    host.pass(23 * 60 * 60_000);
+    expect(host.coordinator.tasks.has(taskId)).toBe(true);
+    host.pass(2 * 60 * 60_000);
+    expect(host.coordinator.tasks.has(taskId)).toBe(false);
+    expect(host.effects.some((effect) => effect.do === "expire-journal")).toBe(true);
+  });
+});

@@ -1,0 +1,244 @@
+import { describe, expect, test } from "vitest";
+import { type JournalModel, journalModel } from "../world/journal-model.ts";
+import {
+  comfy,
+  historyOf,
+  promptIdOf,
+  runOf,
+  type ScriptedHost,
+  scriptedHost,
+} from "../world/scripted-host.ts";
+
+/** A host that dies: what outlives it is the journal, and what the tab remembers. */
+function former(journal = journalModel()) {
+  const host = scriptedHost({ journal, journalKind: "indexeddb" });
+  const anna = host.tab("anna");
+  return { journal, host, anna };
+}
+
+function successor(journal: JournalModel, kind: "memory" | "indexeddb" = "indexeddb"): ScriptedHost {
+  const host = scriptedHost({ journal, epoch: "epoch-2", journalKind: kind });
+  host.now = 5_000;
+  return host;
+}
+
+const accept = (host: ScriptedHost, promptId: string): void =>
+  host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+const posts = (host: ScriptedHost) => host.pending("/prompt").filter(({ method }) => method === "POST");
+const queueOf = (running: string[], pending: string[] = []) => ({
+  queue_running: running.map((id) => [1, id, {}, {}, []]),
+  queue_pending: pending.map((id, place) => [2 + place, id, {}, {}, []]),
+});
+
+describe("a task whose host died", () => {
+  test("before a server was there is sent by the next host", () => {
+    const { journal, anna } = former();
+    const { taskId, promptId } = anna.submit("portrait");
+    const host = successor(journal);
+    const again = host.tab("anna");
+    expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, status: "submitting" }] } });
+    host.openSocket();
+    expect(posts(host)).toHaveLength(1);
+    accept(host, promptId);
+    host.say(...runOf(promptId));
+    expect(again.heard(taskId).at(-1)).toBe("succeeded");
+  });
+
+  test("between POST and answer is looked for, and not sent again for a minute", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    expect(posts(first)).toHaveLength(1);
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    expect(posts(host)).toHaveLength(0);
+    host.pass(1_000);
+    host.reply("/queue", queueOf([promptId]));
+    expect(again.heard(taskId)).toContain("accepted");
+    expect(posts(host)).toHaveLength(0);
+  });
+
+  test("between POST and answer is sent once more after a minute in which nobody knew it", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId } = anna.submit("portrait");
+    const host = successor(journal);
+    host.tab("anna");
+    host.openSocket();
+    for (let waited = 0; waited < 70_000 && posts(host).length === 0; waited += 500) {
+      host.pass(500);
+      if (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+      if (host.pending(/^\/history\//).length > 0) host.reply(/^\/history\//, {});
+    }
+    expect(posts(host)).toHaveLength(1);
+    expect(host.now - 5_000).toBeGreaterThanOrEqual(60_000);
+    expect(posts(host)[0]?.body).toContain(promptId);
+  });
+
+  test("while it ran is followed by look-ups, and its ending comes from the history", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    first.say(...runOf(promptId).slice(0, 3));
+    const host = successor(journal);
+    const again = host.tab("anna");
+    expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, status: "queued", promptId }] } });
+    host.openSocket();
+    host.pass(600);
+    host.reply("/queue", queueOf([]));
+    host.reply(`/history/${promptId}`, historyOf(promptId, { "2": { text: ["1"] } }));
+    expect(again.heard(taskId).slice(-2)).toEqual(["output", "succeeded"]);
+  });
+
+  test("is asked for every two seconds as long as only its former host's socket would hear it", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId } = anna.submit("portrait");
+    accept(first, promptId);
+    const host = successor(journal);
+    host.tab("anna");
+    host.openSocket();
+    host.pass(600);
+    host.reply("/queue", queueOf([promptId]));
+    host.pass(2_100);
+    expect(host.pending("/queue")).toHaveLength(1);
+  });
+
+  test("and had ended is there with its ending, which is told once", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    first.say(...runOf(promptId));
+    const host = successor(journal);
+    const again = host.tab("anna");
+    expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, status: "succeeded" }] } });
+    host.openSocket();
+    host.pass(60_000);
+    expect(again.heard(taskId)).toEqual([]);
+  });
+
+  test("and was being cancelled is cancelled by its owner, not lost", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    anna.call({ method: "cancel", taskId });
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    for (let waited = 0; waited < 10_000; waited += 500) {
+      host.pass(500);
+      if (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+      if (host.pending(/^\/history\//).length > 0) host.reply(/^\/history\//, {});
+    }
+    expect(again.taskEvents(taskId).at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
+    expect(posts(host)).toHaveLength(0);
+    expect(promptId).toBe(promptIdOf("portrait"));
+  });
+
+  test("counts its events on, above all that the tab has heard", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    const host = successor(journal);
+    const again = host.tab("anna", {
+      tasks: [{ taskId, promptId, serverId: comfy.id, lastSeq: 900, settled: false }],
+    });
+    host.openSocket();
+    host.pass(600);
+    host.reply("/queue", queueOf([promptId]));
+    const [firstEvent] = again.taskEvents(taskId);
+    expect(firstEvent?.seq).toBeGreaterThan(900);
+  });
+
+  test("with credentials that only it knew fails as unauthorized instead of going out without them", () => {
+    const { journal, anna } = former();
+    const { taskId } = anna.submit("portrait", { extraData: { api_key_comfy_org: "sk-4711", seed: 1 } });
+    expect(JSON.stringify([...journal.entries.values()])).not.toContain("sk-4711");
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    expect(posts(host)).toHaveLength(0);
+    expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, status: "submitting" }] } });
+    expect(again.taskEvents(taskId).at(-1)).toMatchObject({
+      type: "failed",
+      error: { code: "unauthorized" },
+    });
+  });
+
+  test("is nobody else's: another secret under the same tab id finds nothing", () => {
+    const { journal, anna } = former();
+    anna.submit("portrait");
+    const host = successor(journal);
+    const thief = host.tab("anna", { secret: "guessed" });
+    expect(thief.welcome).toMatchObject({ ok: { tasks: [] } });
+  });
+});
+
+describe("a submit that is repeated at the next host", () => {
+  const known = (name: string) => [
+    { taskId: `task-${name}`, promptId: promptIdOf(name), lastSeq: 0, settled: false },
+  ];
+
+  test("goes out at once where a journal that outlives hosts never heard of it", () => {
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { tasks: known("portrait") });
+    host.openSocket();
+    anna.submit("portrait");
+    expect(posts(host)).toHaveLength(1);
+  });
+
+  test("is looked for first where the former host's journal died with it", () => {
+    const host = successor(journalModel(), "memory");
+    const anna = host.tab("anna", { tasks: known("portrait") });
+    host.openSocket();
+    const { answer } = anna.submit("portrait");
+    expect(answer).toMatchObject({ ok: { status: "submitting" } });
+    expect(posts(host)).toHaveLength(0);
+  });
+});
+
+describe("a host that lost a task to another one", () => {
+  test("does not post it when it wakes up between journal and POST", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    const { taskId, promptId } = anna.submit("portrait");
+    const second = successor(journal);
+    second.tab("anna");
+    first.openSocket();
+    expect(posts(first)).toHaveLength(0);
+    expect(first.coordinator.tasks.has(taskId)).toBe(false);
+    second.openSocket();
+    expect(posts(second)[0]?.body).toContain(promptId);
+  });
+
+  test("asks the journal again when it was held up after its answer", () => {
+    const host = scriptedHost({ journalKind: "indexeddb" });
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.holdJournal();
+    anna.submit("portrait");
+    host.now += 6_000;
+    host.releaseJournal();
+    const writes = host.effects.filter((effect) => effect.do === "write-journal");
+    expect(writes).toHaveLength(2);
+    expect(posts(host)).toHaveLength(1);
+  });
+
+  test("answers its calls with host-lost instead of letting them hang", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    first.openSocket();
+    const { taskId, promptId } = anna.submit("portrait");
+    accept(first, promptId);
+    successor(journal).tab("anna");
+    const cancel = anna.call({ method: "cancel", taskId });
+    expect(cancel.answer).toMatchObject({ error: { code: "host-lost" } });
+  });
+});
