@@ -133,8 +133,12 @@ function checkLoops(workflow: JsonObject): WorkflowProblem | undefined {
         finished.add(here.id);
       } else if (open.has(link.to)) {
         const ids = trail.map(({ id }) => id);
-        const loop = [...ids.slice(ids.indexOf(link.to)), link.to].join(" → ");
-        return invalid(link.path, `These nodes wait for each other: ${loop}: remove one of the links.`);
+        const loop = [...ids.slice(ids.indexOf(link.to)), link.to];
+        const shown = loop.length > 10 ? [...loop.slice(0, 4), "…", ...loop.slice(-3)] : loop;
+        return invalid(
+          link.path,
+          `These nodes wait for each other: ${shown.join(" → ")}: remove one of the links.`,
+        );
       } else if (!finished.has(link.to)) {
         open.add(link.to);
         trail.push(visit(link.to));
