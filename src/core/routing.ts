@@ -86,9 +86,13 @@ function tell(
   message: Exclude<ServerMessage, { type: "status" | "feature_flags" | "custom" | "malformed" }>,
   bytes: number,
 ): void {
-  if (message.type === "execution_start" && (isOver(task) || task.stage.at === "running")) {
-    c.twins.seen += 1;
-    log(c, "warn", `${server.url} runs prompt ${task.promptId} a second time`);
+  if (message.type === "execution_start") {
+    // A look-up may have told of the run, and of its end, before the first frame of it came.
+    if (task.startSeen || (isOver(task) && task.witness !== socket)) {
+      c.twins.seen += 1;
+      log(c, "warn", `${server.url} runs prompt ${task.promptId} a second time`);
+    }
+    task.startSeen = true;
   }
   // Late frames after the ending are normal; the first ending wins.
   if (isOver(task)) return;

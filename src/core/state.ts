@@ -164,6 +164,10 @@ export interface Task {
   posts: number;
   /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
   witness: SocketKey | undefined;
+  /** A frame has said that it began. */
+  startSeen: boolean;
+  /** When a look-up first said that it has ended, while its frames had not. */
+  endSeenAt: number | undefined;
   /** What a terminal frame said; `executing{null}` says when. */
   verdict: "success" | "interrupted" | NodeFailure | undefined;
   /** An output was dropped, null or unreadable: the result is read from the history. */

@@ -83,6 +83,8 @@ export function newTask(
     accepted: false,
     posts: 0,
     witness: undefined,
+    startSeen: false,
+    endSeenAt: undefined,
     verdict: undefined,
     outputsIncomplete: false,
     outputBytes: 0,
