@@ -67,6 +67,10 @@ function checkNode(workflow: JsonObject, id: string, node: unknown): WorkflowPro
   return checkValue(node, id, [workflow]);
 }
 
+/** Finds what of `value`, called `path`, JSON would not carry as it is. */
+export const checkJson = (value: unknown, path: string): WorkflowProblem | undefined =>
+  checkValue(value, path, []);
+
 /** JSON would drop, change or refuse these without a word of where they are. */
 function checkValue(value: unknown, path: string, above: readonly object[]): WorkflowProblem | undefined {
   const kind = Array.isArray(value) ? "array" : typeof value;
