@@ -139,6 +139,8 @@ test("of 60 mixed tasks of six tabs each ends once, at its owner, as what it is,
     const tasks = owned[at] ?? [];
     const ended = await Promise.all(tasks.map(({ taskId }) => tab.ending(taskId)));
     const heard = await tab.heard();
+    const endingsArrived = await tab.page.evaluate(() => window.tab.endings());
+    expect(endingsArrived.sort()).toEqual(tasks.map(({ taskId }) => taskId).sort());
     const previews = await tab.page.evaluate(() => window.tab.previews());
     expect(new Set(heard.map(({ taskId }) => taskId))).toEqual(new Set(tasks.map(({ taskId }) => taskId)));
 

@@ -6,7 +6,9 @@ import {
   type Task,
   type TaskEvent,
 } from "../../src/client/index.ts";
+import { isEnding } from "../../src/protocol/mailbox.ts";
 import { workerName } from "../../src/protocol/names.ts";
+import type { EventEnvelope } from "../../src/protocol/session-api.ts";
 
 /** What one tab heard, in order, with everything that could show a wrong owner. */
 export interface Heard {
@@ -28,6 +30,8 @@ export interface TabUnderTest {
   cancel(taskId: string): Promise<boolean>;
   /** Every preview that was told, as the browser decodes it. */
   previews(): Promise<{ taskId: string; type: string; width: number; height: number }[]>;
+  /** The tasks of all endings that came through this page's ports, also past the client. */
+  endings(): string[];
   /** Which of these texts occurred in anything that came through this page's ports, also past the client. */
   mentioned(texts: readonly string[]): string[];
   session(): Session;
@@ -46,12 +50,17 @@ let session: Session | undefined;
 const heard: Heard[] = [];
 const shown: { taskId: string; image: Blob }[] = [];
 const arrived: string[] = [];
+const endings: string[] = [];
 
 // What a client keeps to itself would not show in its events: this sees all that the host sends to this page.
 window.SharedWorker = class extends SharedWorker {
   constructor(...source: ConstructorParameters<typeof SharedWorker>) {
     super(...source);
-    this.port.addEventListener("message", ({ data }) => arrived.push(JSON.stringify(data)));
+    this.port.addEventListener("message", ({ data }: MessageEvent<Partial<EventEnvelope>>) => {
+      arrived.push(JSON.stringify(data));
+      for (const one of data.events ?? [])
+        if (one.kind === "task" && isEnding(one.event)) endings.push(one.event.taskId);
+    });
   }
 };
 
@@ -126,6 +135,7 @@ window.tab = {
         return { taskId, type: image.type, width, height };
       }),
     ),
+  endings: () => endings,
   mentioned: (texts) => texts.filter((text) => arrived.some((message) => message.includes(text))),
   session: current,
   rawPort(name = "comfy-tabs") {
