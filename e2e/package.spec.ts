@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { build, preview } from "vite";
 import { expect, test } from "./fixtures.ts";
 
+const npm = (args: readonly string[], cwd: string): string =>
+  execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], timeout: 60_000 });
+
 /** The example that the README promises to work when pasted. */
 function readmeExample(): string {
   const blocks = [...readFileSync("README.md", "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
@@ -15,20 +18,18 @@ function readmeExample(): string {
   return example;
 }
 
-/** An empty Vite app with the package as npm would install it. */
+/** An empty Vite app with the package as npm installs it; what it depends on is packed from here, too. */
 function appWith(main: string): string {
   const app = mkdtempSync(join(tmpdir(), "comfy-tabs-app-"));
-  const [packed] = JSON.parse(
-    execFileSync("npm", ["pack", "--json", "--pack-destination", app], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }),
-  ) as { filename: string }[];
+  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { dependencies: object };
+  const tarballs = [".", ...Object.keys(dependencies).map((name) => `./node_modules/${name}`)].map(
+    (folder) => {
+      const made = npm(["pack", folder, "--json", "--ignore-scripts", "--pack-destination", app], ".");
+      return `./${(JSON.parse(made) as { filename: string }[])[0]?.filename}`;
+    },
+  );
   writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
-  execFileSync("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", `./${packed?.filename}`], {
-    cwd: app,
-    stdio: "ignore",
-  });
+  npm(["install", "--no-audit", "--no-fund", "--offline", ...tarballs], app);
   writeFileSync(join(app, "index.html"), '<!doctype html><script type="module" src="/main.ts"></script>');
   writeFileSync(join(app, "main.ts"), main);
   return app;
@@ -38,6 +39,7 @@ test("the package runs in an empty Vite app, as the README shows it, in two tabs
   comfy,
   context,
 }) => {
+  test.setTimeout(180_000);
   const example = readmeExample().replaceAll("http://127.0.0.1:8188", comfy.url);
   expect(example.trim().split("\n").length).toBeLessThanOrEqual(25);
   const app = appWith(example);
