@@ -1,10 +1,14 @@
 import { defineConfig } from "@playwright/test";
+import type { WorkerFixtures } from "./e2e/fixtures.ts";
 import { findChromium } from "./scripts/chromium.mjs";
 
 const executablePath = findChromium();
 
-/** Real tabs in a real Chromium. One worker: the tests count sockets, and two cores are enough for one browser. */
-export default defineConfig({
+/**
+ * Real tabs in a real Chromium. One worker: the tests count sockets, and two cores are enough for one browser.
+ * The tabs talk to a simulator, or with `COMFYUI_URL` to a real ComfyUI that has the nodes of `workflows.ts`.
+ */
+export default defineConfig<object, WorkerFixtures>({
   testDir: "e2e",
   testMatch: "**/*.spec.ts",
   outputDir: "build/e2e-results",
@@ -12,24 +16,24 @@ export default defineConfig({
   fullyParallel: false,
   timeout: 60_000,
   reporter: [["list"]],
-  projects: [
-    {
-      name: "chromium",
-      use: {
-        browserName: "chromium",
-        launchOptions: {
-          ...(executablePath ? { executablePath } : {}),
-          args: [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-          ],
-        },
-      },
+  use: {
+    browserName: "chromium",
+    launchOptions: {
+      ...(executablePath ? { executablePath } : {}),
+      args: [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
     },
+  },
+  projects: [
+    { name: "built", use: { served: "built" } },
+    // The worker is another file there, loaded in another way: a few tests show that it works.
+    { name: "dev", use: { served: "dev" }, grep: /@dev/ },
   ],
 });

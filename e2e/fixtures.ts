@@ -1,5 +1,6 @@
 import { type BrowserContext, test as base, type Page } from "@playwright/test";
-import { createServer, preview } from "vite";
+import { build, createServer, preview } from "vite";
+import { type Abilities, abilities, readVersion } from "../src/comfy/versions.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../src/simulator/http-server.ts";
 import type {} from "./pages/tab.ts";
 
@@ -20,17 +21,31 @@ export interface OpenOptions {
   readonly context?: BrowserContext;
 }
 
+/** What the tabs talk to: a simulator of this test's own, or the ComfyUI at `COMFYUI_URL`. */
+export interface ServerUnderTest {
+  readonly url: string;
+  readonly abilities: Abilities;
+  /** Its log is the truth about requests and sockets. A real server keeps none. */
+  readonly simulator: Simulator | undefined;
+}
+
 interface Fixtures {
+  readonly server: ServerUnderTest;
+  /** For tests that read the simulator's log or make it fail; with a real server they are skipped. */
   readonly comfy: Simulator;
   readonly startComfy: (options?: SimulatorOptions) => Promise<Simulator>;
   readonly openTab: (options?: OpenOptions) => Promise<Tab>;
 }
 
-interface WorkerFixtures {
+export interface WorkerFixtures {
   /** How the pages are served: by the dev server from the source tree, or as the built bundle. */
   readonly served: "dev" | "built";
   readonly site: string;
 }
+
+const realUrl = process.env.COMFYUI_URL?.replace(/\/+$/, "");
+const needsSimulator =
+  "A real ComfyUI keeps no log of its sockets and requests, and does not fail on demand.";
 
 export const test = base.extend<Fixtures, WorkerFixtures>({
   served: ["built", { option: true, scope: "worker" }],
@@ -45,6 +60,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
         await use(server.resolvedUrls?.local[0] ?? "");
         await server.close();
       } else {
+        await build({ logLevel: "error" });
         const server = await preview({ logLevel: "error", preview: { port: 0, host: "127.0.0.1" } });
         await use(server.resolvedUrls?.local[0] ?? "");
         await new Promise((closed) => server.httpServer.close(closed));
@@ -55,17 +71,25 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   startComfy: async ({ browserName: _ }, use) => {
     const started: Simulator[] = [];
     await use(async (options) => {
+      base.skip(realUrl !== undefined, needsSimulator);
       const simulator = await startSimulator({ speed: 1, ...options });
       started.push(simulator);
       return simulator;
     });
     for (const simulator of started) await simulator.close();
   },
-  comfy: async ({ startComfy }, use) => {
-    await use(await startComfy());
+  server: async ({ startComfy }, use) => {
+    const simulator = realUrl === undefined ? await startComfy() : undefined;
+    const url = simulator?.url ?? realUrl ?? "";
+    const stats = await fetch(`${url}/system_stats`);
+    await use({ url, simulator, abilities: abilities(readVersion(await stats.text())) });
   },
-  openTab: async ({ context, site, comfy }, use) => {
-    await use(async ({ name, servers = [comfy.url], context: own = context } = {}) => {
+  comfy: async ({ server: { simulator } }, use) => {
+    base.skip(simulator === undefined, needsSimulator);
+    await use(simulator as Simulator);
+  },
+  openTab: async ({ context, site, server }, use) => {
+    await use(async ({ name, servers = [server.url], context: own = context } = {}) => {
       const page = await own.newPage();
       await page.goto(`${site}e2e/pages/tab.html`);
       await page.waitForFunction(() => window.tab !== undefined);

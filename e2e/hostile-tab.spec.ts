@@ -28,12 +28,12 @@ const call = (id: string, path: unknown, argumentList: unknown, type = "APPLY") 
 });
 const raw = (value: unknown) => ({ type: "RAW", value });
 
-test("a hostile tab gets errors, and the others notice nothing", async ({ openTab, comfy }) => {
+test("a hostile tab gets errors, and the others notice nothing", async ({ openTab, server }) => {
   const anna = await openTab();
   const mallory = await openTab();
   const running = await anna.submit(portrait({ steps: 100, delayMs: 20 }));
   await expect.poll(async () => (await anna.heard()).some(({ type }) => type === "progress")).toBe(true);
-  const promptId = comfy.log.prompts[0]?.promptId ?? "";
+  const promptId = (await anna.heard()).find(({ type }) => type === "accepted")?.detail as string;
 
   const codes = await mallory.page.evaluate(
     async ([taskId, prompt, serverId]) => {
@@ -46,7 +46,7 @@ test("a hostile tab gets errors, and the others notice nothing", async ({ openTa
       const link = (session as unknown as { task(id: string): unknown }).task(taskId);
       return [link, await codeOf(session.register({ serverId, promptId: prompt })), session.tasks().length];
     },
-    [running, promptId, comfy.url] as const,
+    [running, promptId, server.url] as const,
   );
   expect(codes).toEqual([undefined, "not-found", 0]);
 
@@ -57,7 +57,7 @@ test("a hostile tab gets errors, and the others notice nothing", async ({ openTa
     tabId: anna.tabId,
     tabSecret: "guessed",
     windowId: "w",
-    servers: [{ id: comfy.url, url: comfy.url }],
+    servers: [{ id: server.url, url: server.url }],
     tasks: [],
     previews: "newest",
     hasLock: false,

@@ -1,16 +1,20 @@
 /**
  * Everything that must hold, in the order in which it is cheap to fail: types and style, units and contracts,
- * the package, and real tabs in a real browser. `npm test -- unit` runs the named parts only.
+ * the package, and real tabs in a real browser. `npm test -- unit e2e` runs the named parts only.
  */
 import { spawnSync } from "node:child_process";
 import { provideChromium } from "./chromium.mjs";
 
 const parts = {
-  check: ["npx", "tsc", "-b"],
-  lint: ["npx", "biome", "check", "."],
-  unit: ["npx", "vitest", "run"],
-  build: ["node", "scripts/build.mjs"],
-  e2e: ["npx", "playwright", "test"],
+  types: ["npx tsc -b"],
+  lint: ["npx biome check ."],
+  unit: ["npx vitest run"],
+  package: [
+    "node scripts/build.mjs",
+    "npx publint --strict",
+    "npx attw --pack . --profile esm-only --format ascii --quiet",
+  ],
+  e2e: ["npx vite build --logLevel warn", "npx playwright test"],
 };
 
 const named = process.argv.slice(2);
@@ -20,10 +24,20 @@ if (unknown) {
   process.exit(1);
 }
 
-for (const [name, [command, ...args]] of Object.entries(parts)) {
-  if (named.length > 0 && !named.includes(name)) continue;
-  if (name === "e2e") process.env.CHROMIUM = provideChromium();
+const wanted = named.length > 0 ? named : Object.keys(parts);
+if (wanted.includes("e2e")) process.env.CHROMIUM = provideChromium();
+
+for (const [name, commands] of Object.entries(parts)) {
+  if (!wanted.includes(name)) continue;
+  const startedAt = performance.now();
   console.log(`\n── ${name} ──`);
-  const { status } = spawnSync(command, args, { stdio: "inherit" });
-  if (status !== 0) process.exit(status ?? 1);
+  for (const command of commands) {
+    const [program, ...args] = command.split(" ");
+    const { status } = spawnSync(program, args, { stdio: "inherit" });
+    if (status !== 0) {
+      console.error(`\n── ${name} failed: ${command} ──`);
+      process.exit(status ?? 1);
+    }
+  }
+  console.log(`── ${name}: ${((performance.now() - startedAt) / 1000).toFixed(0)} s ──`);
 }

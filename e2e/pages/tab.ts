@@ -6,7 +6,9 @@ import {
   type Task,
   type TaskEvent,
 } from "../../src/client/index.ts";
+import { isEnding } from "../../src/protocol/mailbox.ts";
 import { workerName } from "../../src/protocol/names.ts";
+import type { EventEnvelope } from "../../src/protocol/session-api.ts";
 
 /** What one tab heard, in order, with everything that could show a wrong owner. */
 export interface Heard {
@@ -23,6 +25,15 @@ export interface TabUnderTest {
   /** Resolves when the task has ended, with how. */
   ending(taskId: string): Promise<{ type: string; code?: string; outputs?: unknown; files?: unknown }>;
   heard(): Heard[];
+  /** Resolves when an event of this type was told, or the task has ended without one. */
+  until(taskId: string, type: TaskEvent["type"]): Promise<boolean>;
+  cancel(taskId: string): Promise<boolean>;
+  /** Every preview that was told, as the browser decodes it. */
+  previews(): Promise<{ taskId: string; type: string; width: number; height: number }[]>;
+  /** The tasks of all endings that came through this page's ports, also past the client. */
+  endings(): string[];
+  /** Which of these texts occurred in anything that came through this page's ports, also past the client. */
+  mentioned(texts: readonly string[]): string[];
   session(): Session;
   task(taskId: string): Task;
   /** A port to the same host, past the client: what a hostile script of this page could open. */
@@ -37,6 +48,21 @@ declare global {
 
 let session: Session | undefined;
 const heard: Heard[] = [];
+const shown: { taskId: string; image: Blob }[] = [];
+const arrived: string[] = [];
+const endings: string[] = [];
+
+// What a client keeps to itself would not show in its events: this sees all that the host sends to this page.
+window.SharedWorker = class extends SharedWorker {
+  constructor(...source: ConstructorParameters<typeof SharedWorker>) {
+    super(...source);
+    this.port.addEventListener("message", ({ data }: MessageEvent<Partial<EventEnvelope>>) => {
+      arrived.push(JSON.stringify(data));
+      for (const one of data.events ?? [])
+        if (one.kind === "task" && isEnding(one.event)) endings.push(one.event.taskId);
+    });
+  }
+};
 
 const current = (): Session => {
   if (!session) throw new Error("open() first");
@@ -45,8 +71,10 @@ const current = (): Session => {
 
 function follow(task: Task): void {
   void (async () => {
-    for await (const event of task)
+    for await (const event of task) {
       heard.push({ taskId: event.taskId, type: event.type, seq: event.seq, ...detailOf(event) });
+      if (event.type === "preview") shown.push({ taskId: event.taskId, image: event.image });
+    }
   })();
 }
 
@@ -56,6 +84,8 @@ function detailOf(event: TaskEvent): { detail?: unknown } {
       return { detail: { mime: event.image.type, bytes: event.image.size, nodeId: event.nodeId } };
     case "text":
       return { detail: event.text };
+    case "cached":
+      return { detail: event.nodeIds };
     case "warning":
       return { detail: event.code };
     case "failed":
@@ -93,6 +123,20 @@ window.tab = {
     throw new Error("the events ended without an ending");
   },
   heard: () => heard,
+  async until(taskId, type) {
+    for await (const event of window.tab.task(taskId)) if (event.type === type) return true;
+    return false;
+  },
+  cancel: (taskId) => window.tab.task(taskId).cancel(),
+  previews: () =>
+    Promise.all(
+      shown.map(async ({ taskId, image }) => {
+        const { width, height } = await createImageBitmap(image);
+        return { taskId, type: image.type, width, height };
+      }),
+    ),
+  endings: () => endings,
+  mentioned: (texts) => texts.filter((text) => arrived.some((message) => message.includes(text))),
   session: current,
   rawPort(name = "comfy-tabs") {
     const { port } = sharedHost(undefined, workerName(name));

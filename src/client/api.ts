@@ -62,7 +62,10 @@ export interface SubmitOptions {
   readonly front?: boolean;
   /** Kept verbatim in the server's queue and history: do not put secrets there. */
   readonly extraData?: { readonly [key: string]: unknown };
-  /** For the task's whole life: aborted before acceptance it is withdrawn, after it cancelled. */
+  /**
+   * For the task's whole life: aborted before `submit` resolves, that rejects with `aborted` and the task is
+   * withdrawn; later it is cancelled.
+   */
   readonly signal?: AbortSignal;
   /** For people. */
   readonly label?: string;
@@ -98,7 +101,10 @@ export interface SessionEvents {
   readonly connection: ServerSnapshot;
   /** A server's queue has changed. */
   readonly queue: { readonly serverId: string; readonly queueRemaining: number };
-  /** The host was replaced or chosen; `reason` is there when it is not what was hoped for. */
+  /**
+   * The host was chosen or replaced; `reason` is there when it is not what was hoped for. A new listener
+   * hears of the host in force.
+   */
   readonly mode: { readonly mode: HostMode; readonly epoch: string; readonly reason?: string };
   /** A custom message of one of the types in `broadcastTypes`. */
   readonly message: { readonly serverId: string; readonly type: string; readonly data: unknown };
@@ -115,7 +121,8 @@ export interface Session {
    * and tells the rest by events; a server's refusal is its ending, not a rejection of this.
    *
    * @throws {@link ComfyTabsError} `workflow-format`, `workflow-invalid`, `too-large`, `invalid-option`,
-   *   `not-found` (no such server), `aborted`, `timeout`, `host-lost`, `closed`
+   *   `not-found` (no such server), `aborted`, `closed`; `timeout`, `host-lost` — the host may have the
+   *   task all the same, and shows it after the next handshake
    */
   submit(workflow: Workflow, options?: SubmitOptions): Promise<Task>;
   /**
@@ -141,7 +148,11 @@ export interface Session {
   viewUrl(file: OutputFile, options?: ViewOptions): string;
   /** The file's bytes, fetched with the server's credentials. */
   fetchFile(file: OutputFile, options?: ViewOptions & { signal?: AbortSignal }): Promise<Blob>;
-  /** The node classes of a server (default: the first), fetched once for all tabs. */
+  /**
+   * The node classes of a server (default: the first that this handle named), fetched once for all tabs.
+   *
+   * @throws {@link ComfyTabsError} `not-found`, `server-unreachable`, `not-comfyui`, …
+   */
   objectInfo(serverId?: string): Promise<ObjectInfo>;
   /** @returns the function that ends it */
   on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;

@@ -5,22 +5,25 @@ import { openPage, type Page } from "./page.ts";
 import type { Platform } from "./platform.ts";
 import { createSession } from "./session.ts";
 
-interface Shared {
+/** The pages of this realm, by name: there is one realm to a page, unless a test brings more. */
+export type Pages = Map<string, SharedPage>;
+
+interface SharedPage {
   readonly options: CheckedOptions;
-  readonly page: Promise<Page>;
+  readonly opening: Promise<Page>;
   handles: number;
 }
 
-const pages = new Map<string, Shared>();
+const pages: Pages = new Map();
 
 /**
  * Connects this page to the host of its origin, and names the servers that it may use. Resolves with the
  * handshake, whether or not a server answers. Several calls in one page share one link and get a handle
- * each; later ones may name more servers.
+ * each; later ones may name more servers. The logger is the first one's.
  *
  * @throws {@link ComfyTabsError} `invalid-option` — also when a later call wants another mode, worker or
- *   previews than the first; `timeout` — no handshake within 15 s; `unsupported-environment` — not a page,
- *   or no worker can be had; `version-mismatch`
+ *   previews than the first, or calls another server by a known id; `timeout` — no handshake within 15 s;
+ *   `unsupported-environment` — not a page, or no worker can be had; `version-mismatch`
  */
 export function connect(options: ConnectOptions): Promise<Session> {
   return connectOn(browserPlatform, pages, options);
@@ -29,35 +32,51 @@ export function connect(options: ConnectOptions): Promise<Session> {
 /** `connect` on any platform: tests bring their own. */
 export async function connectOn(
   platformOf: () => Platform,
-  known: Map<string, Shared>,
+  known: Pages,
   options: ConnectOptions,
 ): Promise<Session> {
   const checked = checkOptions(options);
-  const platform = platformOf();
   const { name } = checked;
-  let shared = known.get(name);
-  if (shared) {
-    for (const option of ["mode", "previews", "worker"] as const)
-      if (options[option] !== undefined && shared.options[option] !== checked[option])
-        throw invalidOption(option, `This page is connected already, with another \`${option}\`.`);
-  } else {
-    shared = { options: checked, page: openPage(platform, checked), handles: 0 };
-    known.set(name, shared);
-  }
-  const mine = shared;
-  mine.handles += 1;
-  const release = (): void => {
-    mine.handles -= 1;
-    if (mine.handles > 0) return;
-    if (known.get(name) === mine) known.delete(name);
-    void mine.page.then((page) => page.close()).catch(() => {}); // it never opened
+  const platform = platformOf();
+  const shared = known.get(name) ?? share(platform, known, checked);
+  checkSame(options, checked, shared.options);
+  shared.handles += 1;
+  const release = (page: Page): void => {
+    shared.handles -= 1;
+    if (shared.handles > 0) return;
+    known.delete(name);
+    page.close();
   };
+  const page = await shared.opening;
   try {
-    const page = await mine.page;
     await page.addServers(checked.servers);
-    return createSession(page, platform.randomBytes, release);
   } catch (error) {
-    release();
+    release(page);
     throw error;
   }
+  const [firstServer] = checked.servers;
+  return createSession({
+    page,
+    firstServer: firstServer?.id ?? "",
+    randomBytes: platform.randomBytes,
+    release: () => release(page),
+  });
 }
+
+function share(platform: Platform, known: Pages, options: CheckedOptions): SharedPage {
+  const shared = { options, opening: openPage(platform, options), handles: 0 };
+  known.set(options.name, shared);
+  // Whoever tries again shall not meet this failure.
+  shared.opening.catch(() => known.delete(options.name));
+  return shared;
+}
+
+/** What a later call says has to be what the first one said; it may say nothing. */
+function checkSame(given: ConnectOptions, checked: CheckedOptions, first: CheckedOptions): void {
+  for (const option of ["mode", "previews", "worker"] as const)
+    if (given[option] !== undefined && nameOf(checked[option]) !== nameOf(first[option]))
+      throw invalidOption(option, `This page is connected already, with another \`${option}\`.`);
+}
+
+/** Two functions that make the worker cannot be compared: a component that is mounted again brings its own. */
+const nameOf = (value: unknown): string => (typeof value === "function" ? "function" : String(value));

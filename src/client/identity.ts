@@ -8,11 +8,15 @@ import type { Platform } from "./platform.ts";
 /** A reload lets go of the old page's claim within milliseconds; a duplicated tab's original never does. */
 const claimWaitMs = 2_000;
 
+/** A hello has to fit into one argument of a call: a host that refused it would refuse this tab for ever. */
+const most = { tasks: 2_000, characters: 512 * 1024 };
+
 /** Who this tab is, and what it remembers of its tasks: across reloads, but not across a duplication. */
 export interface Identity {
   readonly tabId: string;
   readonly secret: string;
-  readonly tasks: Map<string, KnownTask>;
+  /** The open tasks that the storage held when this page became this tab. */
+  readonly tasks: readonly KnownTask[];
   /** Claims the id again, e.g. after the back/forward cache. @returns false where another page has it now */
   claim(): Promise<boolean>;
   /** Lets others claim it; a waiting claim would evict a page from the back/forward cache. */
@@ -20,14 +24,17 @@ export interface Identity {
   /** Becomes a new tab without tasks. */
   renew(): Promise<void>;
   /** Writes down what is remembered. Storage that is denied or full costs only memory across reloads. */
-  save(): void;
+  save(tasks: readonly KnownTask[]): void;
+  /** What another page of this tab has written since, if one has. */
+  news(): readonly KnownTask[] | undefined;
 }
 
 export async function claimIdentity(platform: Platform, name: string): Promise<Identity> {
-  let { tabId, secret, tasks } = read(platform, name) ?? fresh();
+  let written = stored(platform, name);
+  let { tabId, secret, tasks } = read(written) ?? fresh();
   let unlock: (() => void) | undefined;
 
-  const identity = {
+  const identity: Identity = {
     get tabId() {
       return tabId;
     },
@@ -38,8 +45,11 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       return tasks;
     },
     async claim() {
-      if (!platform.locks) return true;
-      unlock ??= await holdLock(platform.locks, identityLock(name, tabId as TabId), claimWaitMs);
+      const { locks } = platform;
+      if (!locks || unlock) return true;
+      // Where locks are refused there are none, and the host tells a duplicate by its original's port.
+      const free = (): void => {};
+      unlock = await holdLock(locks, identityLock(name, tabId as TabId), claimWaitMs).catch(() => free);
       return unlock !== undefined;
     },
     release() {
@@ -50,29 +60,62 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       identity.release();
       ({ tabId, secret, tasks } = fresh());
       await identity.claim();
-      identity.save();
+      identity.save(tasks);
     },
-    save() {
+    save(known) {
+      const json = JSON.stringify({ tabId, secret, tasks: known });
+      if (json === written) return;
       try {
-        const remembered = { tabId, secret, tasks: [...tasks.values()] };
-        platform.storage().setItem(identityKey(name), JSON.stringify(remembered));
+        platform.storage().setItem(identityKey(name), json);
+        written = json;
       } catch {
         // Denied or full: the host still knows the tab for as long as this page lives.
       }
     },
+    news() {
+      const now = stored(platform, name);
+      const other = now === written ? undefined : read(now);
+      if (other?.tabId !== tabId) return undefined;
+      written = now;
+      return other.tasks;
+    },
   };
   if (!(await identity.claim())) await identity.renew();
-  identity.save();
+  identity.save(tasks);
   return identity;
 }
 
-const fresh = () => ({ tabId: nanoid(), secret: nanoid(), tasks: new Map<string, KnownTask>() });
+/** The newest of what is to be remembered, as far as it goes. */
+export function newest(known: readonly KnownTask[]): KnownTask[] {
+  const kept: KnownTask[] = [];
+  let characters = 0;
+  for (const task of [...known].reverse()) {
+    characters += JSON.stringify(task).length;
+    if (kept.length === most.tasks || characters > most.characters) break;
+    kept.push(task);
+  }
+  return kept.reverse();
+}
 
-function read(platform: Platform, name: string): ReturnType<typeof fresh> | undefined {
+const fresh = (): { tabId: string; secret: string; tasks: readonly KnownTask[] } => ({
+  tabId: nanoid(),
+  secret: nanoid(),
+  tasks: [],
+});
+
+function stored(platform: Platform, name: string): string | undefined {
   try {
-    const { tabId, secret, tasks } = JSON.parse(platform.storage().getItem(identityKey(name)) ?? "null");
-    if (typeof tabId !== "string" || typeof secret !== "string" || !Array.isArray(tasks)) return undefined;
-    return { tabId, secret, tasks: new Map(tasks.map((task: KnownTask) => [task.taskId, task])) };
+    return platform.storage().getItem(identityKey(name)) ?? undefined;
+  } catch {
+    return undefined; // denied
+  }
+}
+
+function read(json: string | undefined): ReturnType<typeof fresh> | undefined {
+  try {
+    const { tabId, secret, tasks } = JSON.parse(json ?? "null");
+    if (typeof tabId !== "string" || typeof secret !== "string") return undefined;
+    return { tabId, secret, tasks: tasks.filter(({ taskId }: KnownTask) => typeof taskId === "string") };
   } catch {
     return undefined; // nothing there, or nothing readable: a new tab
   }

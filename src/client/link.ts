@@ -1,42 +1,29 @@
-import { type Remote, wrap } from "comlink";
-import { nanoid } from "nanoid";
 import { build } from "../protocol/build.ts";
-import { ComfyTabsError, errorFromWire } from "../protocol/errors.ts";
-import type { Epoch, PortId } from "../protocol/ids.ts";
-import { hostLock, tabLock, workerName } from "../protocol/names.ts";
-import {
-  type Answer,
-  acknowledgeEvery,
-  type EventEnvelope,
-  type Hello,
-  type HostEvent,
-  type HostMode,
-  type ServerDeclaration,
-  type SessionApi,
-  type SessionMethod,
-  type TabEnvelope,
-  type Welcome,
-} from "../protocol/session-api.ts";
+import { ComfyTabsError } from "../protocol/errors.ts";
+import { workerName } from "../protocol/names.ts";
+import type { HostEvent, HostMode, KnownTask, ServerDeclaration } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Logger } from "./api.ts";
+import { type Calls, closedError, createCalls } from "./calls.ts";
 import { type Chosen, hostsToTry } from "./host/choose.ts";
+import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
-import { holdLock, onLockFree } from "./locks.ts";
 import type { CheckedOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
 
-/** Starting a worker waits for the page that starts it: short deadlines would see deaths that are none. */
-const handshakeMs = 15_000;
-const callMs = 30_000;
-const repeats = 2;
-const retryMs = 1_000;
+/** The next host is looked for at once, but less and less often while hosts fail or die young. */
+const retryMs = { first: 500, longest: 8_000, reset: 5_000 } as const;
 
-type Greeting = Exclude<Welcome, { refused: string }>;
-
-/** What the rest of the page hears from its host. */
+/** What the rest of the page hears from its host, and tells a new one. */
 export interface LinkEvents {
+  /** @param reason why this is not the kind of host that was hoped for */
   onWelcome(welcome: Greeting, reason: string | undefined): void;
   onEvent(event: HostEvent): void;
+  /** This page is a new tab from now on: its tasks are another page's. */
+  onRenewed(): void;
+  /** Another page of this tab was there meanwhile, with tasks of its own. */
+  onNews(tasks: readonly KnownTask[]): void;
+  knownTasks(): KnownTask[];
 }
 
 /**
@@ -45,28 +32,11 @@ export interface LinkEvents {
  */
 export interface Link {
   /** @throws {@link ComfyTabsError} what the host answers, or `timeout`, `host-lost`, `aborted`, `closed` */
-  call<T>(method: SessionMethod, args: readonly unknown[], options?: CallOptions): Promise<T>;
-  /** Servers to name in every hello from now on. */
+  readonly call: Calls["call"];
+  /** Servers that every hello names from now on. */
   readonly servers: Map<string, ServerDeclaration>;
   close(): void;
 }
-
-export interface CallOptions {
-  /** Default 30 s. */
-  readonly deadlineMs?: number;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** One life of one host, as this page sees it. */
-interface HostLife {
-  readonly remote: Remote<SessionApi<Blob>>;
-  readonly port: MessagePort;
-  /** Rejects when the host is gone. */
-  readonly gone: Promise<never>;
-  readonly end: (why: string) => void;
-}
-
-const gone = Symbol("gone");
 
 export async function openLink(
   platform: Platform,
@@ -77,30 +47,30 @@ export async function openLink(
   hear: LinkEvents,
 ): Promise<Link> {
   const servers = new Map(options.servers.map((server) => [server.id, server]));
-  let closed = false;
-  let life: Promise<HostLife>;
+  const calls = createCalls();
+  const closing = new AbortController();
   let chosenMode: HostMode | undefined;
-  let close: (error: ComfyTabsError) => void = () => {};
-  const closing = new Promise<never>((_, reject) => {
-    close = reject;
-  });
-  closing.catch(() => {}); // told to the calls under way, if any
+  let host: HostLife | undefined;
+  let metAt = 0;
+  let waitMs = 0;
 
-  async function establish(): Promise<HostLife> {
+  const renew = async (): Promise<void> => {
+    await identity.renew();
+    hear.onRenewed();
+  };
+
+  async function establish(): Promise<void> {
+    // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
+    const mode = chosenMode ?? options.mode;
     let reason: string | undefined;
-    for (const choose of hostsToTry(
-      platform,
-      chosenMode ?? options.mode,
-      options.worker,
-      workerName(options.name),
-    )) {
+    for (const choose of hostsToTry(platform, mode, options.worker, workerName(options.name))) {
       try {
-        return await greet(choose(), reason);
+        await greet(choose(), reason);
+        return;
       } catch (error) {
         if (error instanceof ComfyTabsError) throw error;
-        // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
         reason = error instanceof Error ? error.message : String(error);
-        logger.warn(`${reason}; trying what is left`);
+        logger.warn(`no host of this kind: ${reason}`);
       }
     }
     throw new ComfyTabsError("unsupported-environment", `No host can be had: ${reason}.`, {
@@ -108,71 +78,10 @@ export async function openLink(
     });
   }
 
-  async function greet({ mode, host }: Chosen, reason: string | undefined): Promise<HostLife> {
-    const { locks } = platform;
-    const { port } = host;
-    const portId = nanoid();
-    const unlock = locks && (await holdLock(locks, tabLock(portId as PortId)));
-    let stopWatching = (): void => {};
-    let end: HostLife["end"] = () => {};
-    const isGone = new Promise<never>((_, reject) => {
-      end = (why) => {
-        stopWatching();
-        reject(gone);
-        logger.debug("the host is gone:", why);
-        port.close();
-        host.close();
-        unlock?.();
-      };
-    });
-    isGone.catch(() => {}); // told to the calls under way, if any
-
-    let epoch: string | undefined;
-    const early: EventEnvelope[] = [];
-    const acknowledge = createAcknowledger((envelope) => port.postMessage(envelope));
-    const hearEnvelope = (envelope: EventEnvelope): void => {
-      // The same port with another epoch: the browser has restarted the worker behind our back.
-      if (envelope.epoch !== epoch) {
-        lost("another epoch");
-        return;
-      }
-      for (const event of envelope.events) hear.onEvent(event);
-      acknowledge(envelope);
-    };
-    port.addEventListener("message", ({ data }: MessageEvent<EventEnvelope>) => {
-      if (data?.comfyTabs !== "events") return;
-      if (epoch === undefined) early.push(data);
-      else hearEnvelope(data);
-    });
-    const remote = wrap<SessionApi<Blob>>(port);
-    const made: HostLife = { remote, port, gone: isGone, end };
-    const lost = (why: string): void => {
-      end(why);
-      if (!closed) life = reestablish();
-    };
-
-    try {
-      const welcome = await sayHello(remote, portId, unlock !== undefined, host.failed);
-      epoch = welcome.epoch;
-      chosenMode = mode;
-      hear.onWelcome(welcome, reason);
-      for (const envelope of early) hearEnvelope(envelope);
-      if (locks) stopWatching = onLockFree(locks, hostLock(epoch as Epoch), () => lost("its lock is free"));
-      return made;
-    } catch (error) {
-      end("no handshake");
-      throw error;
-    }
-  }
-
-  async function sayHello(
-    remote: HostLife["remote"],
-    portId: string,
-    hasLock: boolean,
-    failed: Promise<never>,
-  ): Promise<Greeting> {
-    for (;;) {
-      const hello: Hello = {
+  async function greet({ mode, host: port }: Chosen, reason: string | undefined): Promise<void> {
+    const life = await meetHost(port, {
+      locks: platform.locks,
+      hello: (portId, hasLock) => ({
         protocol: protocolVersion,
         build,
         portId,
@@ -180,45 +89,56 @@ export async function openLink(
         tabSecret: identity.secret,
         windowId,
         servers: [...servers.values()],
-        tasks: [...identity.tasks.values()],
+        tasks: hear.knownTasks(),
         previews: options.previews,
         hasLock,
-      };
-      const answer: Answer<Welcome> = await Promise.race([
-        remote.hello(JSON.stringify(hello)),
-        failed,
-        closing,
-        deadline(handshakeMs),
-      ]);
-      const welcome = unpack(answer);
-      if (!("refused" in welcome)) return welcome;
-      await identity.renew();
-    }
+      }),
+      renewIdentity: renew,
+      onEvent: hear.onEvent,
+      onGone: (why) => {
+        logger.debug("the host is gone:", why);
+        if (Date.now() - metAt > retryMs.reset) waitMs = 0;
+        replaceHost();
+      },
+      closing: closing.signal,
+    });
+    host = life;
+    metAt = Date.now();
+    chosenMode = mode;
+    hear.onWelcome(life.greeting, reason);
+    calls.host(life.carry);
   }
 
-  /** The next host. It may take some tries: nothing but `close` makes a page give up on its tasks. */
-  async function reestablish(): Promise<HostLife> {
+  /** It may take some tries: nothing but `close` makes a page give up on its tasks. */
+  async function reestablish(): Promise<void> {
     for (;;) {
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (closing.signal.aborted) return;
+      waitMs = Math.min(Math.max(retryMs.first, 2 * waitMs), retryMs.longest);
       try {
-        return await establish();
+        await establish();
+        return;
       } catch (error) {
-        if (closed) throw error;
+        if (closing.signal.aborted) return;
         logger.warn("no host yet:", error);
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        // Waiting does not help those who ask now; a later build may.
+        if (error instanceof ComfyTabsError && error.code === "version-mismatch") calls.failAll(error);
       }
     }
   }
 
-  life = establish();
-  await life;
+  function replaceHost(): void {
+    host = undefined;
+    calls.hostGone();
+    void reestablish();
+  }
 
-  const post = (envelope: TabEnvelope): void => {
-    void life.then(({ port }) => port.postMessage(envelope)).catch(() => {}); // no host, nothing to tell
-  };
+  await establish();
+
   const ends = [
     platform.onPageEvent("pagehide", (persisted) => {
-      identity.save();
-      post({ comfyTabs: persisted ? "suspend" : "goodbye" });
+      identity.save(hear.knownTasks());
+      host?.post({ comfyTabs: persisted ? "suspend" : "goodbye" });
       identity.release();
     }),
     platform.onPageEvent("pageshow", (persisted) => {
@@ -228,86 +148,38 @@ export async function openLink(
 
   /** Out of the back/forward cache: still ourselves, unless the tab's next page has our name by now. */
   async function comeBack(): Promise<void> {
-    if (await identity.claim()) {
-      post({ comfyTabs: "resume" });
-    } else {
-      await identity.renew();
-      await life.then((old) => old.end("another page has its name"));
-      life = reestablish();
+    const ours = await identity.claim();
+    if (!ours) await renew();
+    if (closing.signal.aborted) {
+      identity.release();
+      return;
+    }
+    const news = ours ? identity.news() : [];
+    if (!news) {
+      host?.post({ comfyTabs: "resume" });
+      return;
+    }
+    // As another tab, or as one that has more tasks than we know of: only a welcome tells them.
+    hear.onNews(news);
+    if (host) {
+      host.end();
+      waitMs = 0;
+      replaceHost();
     }
   }
 
   return {
     servers,
-    async call<T>(
-      method: SessionMethod,
-      args: readonly unknown[],
-      callOptions: CallOptions = {},
-    ): Promise<T> {
-      const { deadlineMs = callMs, signal } = callOptions;
-      const limits = [closing, deadline(deadlineMs), ...(signal ? [aborted(signal)] : [])];
-      for (let attempt = 0; attempt <= repeats; attempt += 1) {
-        const host = await Promise.race([life, ...limits]);
-        try {
-          const invoke = host.remote[method] as unknown as (
-            ...given: readonly unknown[]
-          ) => Promise<Answer<T>>;
-          return unpack(await Promise.race([invoke(...args), host.gone, ...limits]));
-        } catch (error) {
-          if (error !== gone) throw error;
-        }
-      }
-      throw new ComfyTabsError("host-lost", `The host died ${repeats + 1} times during ${method}.`, {});
-    },
+    call: (method, args, callOptions) =>
+      closing.signal.aborted ? Promise.reject(closedError()) : calls.call(method, args, callOptions),
     close() {
-      closed = true;
-      post({ comfyTabs: "goodbye" });
+      if (closing.signal.aborted) return;
+      closing.abort();
       for (const end of ends) end();
-      close(closedError());
-      identity.save();
+      calls.failAll(closedError());
+      host?.end();
+      identity.save(hear.knownTasks());
       identity.release();
-      void life.then(({ end }) => end("closed")).catch(() => {}); // there was none
     },
-  };
-}
-
-export const closedError = (): ComfyTabsError<"closed"> =>
-  new ComfyTabsError("closed", "This session is closed.", {});
-
-function unpack<T>(answer: Answer<T>): T {
-  if ("ok" in answer) return answer.ok;
-  throw errorFromWire(answer.error);
-}
-
-function deadline(afterMs: number): Promise<never> {
-  const limit = new Promise<never>((_, reject) => {
-    if (afterMs === Number.POSITIVE_INFINITY) return;
-    const message = `No answer from the host in ${afterMs / 1000} s.`;
-    setTimeout(() => reject(new ComfyTabsError("timeout", message, { afterMs })), afterMs);
-  });
-  limit.catch(() => {}); // mostly the answer comes first
-  return limit;
-}
-
-export function aborted(signal: AbortSignal): Promise<never> {
-  const limit = new Promise<never>((_, reject) => {
-    const abort = (): void => reject(new ComfyTabsError("aborted", "Aborted by its signal.", {}));
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  });
-  limit.catch(() => {}); // mostly nobody aborts
-  return limit;
-}
-
-/** Flow control: the host keeps a window, and coalesces beyond it. */
-function createAcknowledger(post: (envelope: TabEnvelope) => void): (envelope: EventEnvelope) => void {
-  let [batches, bytes] = [0, 0];
-  return ({ batch, events }) => {
-    batches += 1;
-    for (const event of events)
-      if (event.kind === "task" && event.event.type === "preview") bytes += event.event.image.byteLength;
-    if (batches < acknowledgeEvery.batches && bytes < acknowledgeEvery.bytes) return;
-    [batches, bytes] = [0, 0];
-    post({ comfyTabs: "ack", batch });
   };
 }

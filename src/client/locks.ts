@@ -3,14 +3,23 @@ import type { LocksLike } from "./platform.ts";
 /**
  * Takes a Web Lock and keeps it until the returned function is called or the page ends.
  *
- * @param waitMs gives up after this and returns undefined; default: waits for ever
+ * @param waitMs gives up after this and returns undefined
+ * @throws what the browser says where locks are refused, e.g. in a sandboxed frame
  */
-export function holdLock(locks: LocksLike, name: string, waitMs?: number): Promise<(() => void) | undefined> {
-  return new Promise((resolve) => {
-    const options = waitMs === undefined ? {} : { signal: AbortSignal.timeout(waitMs) };
+export function holdLock(locks: LocksLike, name: string, waitMs: number): Promise<(() => void) | undefined> {
+  return new Promise((resolve, reject) => {
+    const impatience = new AbortController();
+    const timer = setTimeout(() => impatience.abort(), waitMs);
     locks
-      .request(name, options, () => new Promise<void>((release) => resolve(release)))
-      .catch(() => resolve(undefined));
+      .request(name, { signal: impatience.signal }, () => {
+        clearTimeout(timer);
+        return new Promise<void>((release) => resolve(release));
+      })
+      .catch((error: unknown) => {
+        clearTimeout(timer);
+        if (impatience.signal.aborted) resolve(undefined);
+        else reject(error);
+      });
   });
 }
 

@@ -36,7 +36,7 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
   };
   choose("mode", mode, ["auto", "shared", "solo"]);
   choose("previews", previews, ["newest", "none"]);
-  if (typeof logger !== "object") choose("logger", logger, ["silent", "warn", "debug"]);
+  if (typeof logger !== "object" || logger === null) choose("logger", logger, ["silent", "warn", "debug"]);
   if (worker !== undefined && !["string", "function"].includes(typeof worker) && !(worker instanceof URL))
     throw invalidOption("worker", "`worker` has to be an address or a function that makes the worker.");
   return { ...options, name, mode, previews, servers: checkServers(servers) };
@@ -50,8 +50,12 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     if (url === undefined)
       throw invalidOption("servers", `"${String(options?.url)}" is not the address of a server.`);
     const { weight = 1, broadcastTypes = [], auth, id = url } = options;
-    if (!(weight > 0 && weight < Number.POSITIVE_INFINITY))
+    if (typeof id !== "string" || id === "" || id.length > 2000)
+      throw invalidOption("id", "`id` has to be a text of 1 to 2,000 characters.");
+    if (!(typeof weight === "number" && weight > 0 && weight < Number.POSITIVE_INFINITY))
       throw invalidOption("weight", "`weight` has to be a positive number.");
+    if (!Array.isArray(broadcastTypes) || broadcastTypes.some((type) => typeof type !== "string"))
+      throw invalidOption("broadcastTypes", "`broadcastTypes` has to be a list of types of messages.");
     if (declared.has(id) && declared.get(id)?.url !== url)
       throw invalidOption("id", `Two servers are called "${id}".`);
     declared.set(id, { id, url, weight, broadcastTypes, ...(auth ? { auth } : {}) });

@@ -1,36 +1,28 @@
 import { nanoid } from "nanoid";
-import { isEnding } from "../protocol/mailbox.ts";
-import type { HostEvent, ServerDeclaration, ServerSnapshot, Welcome } from "../protocol/session-api.ts";
-import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { Logger, SessionEvents, Task } from "./api.ts";
+import type { HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
+import type { Logger, SessionEvents } from "./api.ts";
+import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
 import { createLogger } from "./logger.ts";
-import type { CheckedOptions } from "./options.ts";
+import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
-import { createTask } from "./task.ts";
-import { createTaskLog, type TaskLog } from "./task-log.ts";
-
-type Listener = (event: never) => void;
+import { createTaskBook, type TaskBook } from "./task-book.ts";
 
 /** What all sessions of one name in one page share: the link to the host, the tasks, the servers. */
 export interface Page {
-  readonly options: CheckedOptions;
   readonly identity: Identity;
   readonly windowId: string;
   readonly logger: Logger;
-  readonly link: Link;
-  readonly tasks: Map<string, Task>;
-  readonly servers: Map<string, ServerSnapshot>;
+  readonly call: Link["call"];
+  readonly book: TaskBook;
+  readonly servers: ReadonlyMap<string, ServerSnapshot>;
   /** Who wants to hear how a transfer gets on, by its id. */
   readonly transfers: Map<string, (progress: { loaded: number; total: number }) => void>;
   /** Which servers hold a file that was uploaded in this page, by what an input calls it. */
   readonly uploads: Map<string, Set<string>>;
-  readonly listeners: Map<keyof SessionEvents, Set<Listener>>;
-  /** Makes, or brings up to date, the task that the host tells of. */
-  takeTask(snapshot: TaskSnapshot): Task;
-  /** Notes a task that the host is about to be told of, so that a reload in between does not forget it. */
-  expectTask(task: { taskId: string; promptId: string; serverId?: string; label?: string }): void;
+  on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
+  /** @throws {@link ComfyTabsError} `invalid-option` where one has the id of another */
   addServers(servers: readonly ServerDeclaration[]): Promise<void>;
   close(): void;
 }
@@ -39,22 +31,23 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const windowId = `window_${Date.now()}_${nanoid(6)}`;
   const logger = createLogger(options.logger, windowId);
   const identity = await claimIdentity(platform, options.name);
-  const tasks = new Map<string, Task>();
-  const logs = new Map<string, TaskLog>();
-  const dismissed = new Set<string>();
+  const call: Link["call"] = (method, args, more) => link.call(method, args, more);
+  const book = createTaskBook(identity, logger, call);
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
-  const listeners: Page["listeners"] = new Map();
-  let closed = false;
+  const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();
+  let mode: SessionEvents["mode"] | undefined;
+
+  function tell<Event>(type: string, listener: (event: Event) => void, event: Event): void {
+    try {
+      listener(event);
+    } catch (error) {
+      logger.warn("a listener of", type, "failed:", error);
+    }
+  }
 
   function emit<K extends keyof SessionEvents>(type: K, event: SessionEvents[K]): void {
-    for (const listener of listeners.get(type) ?? []) {
-      try {
-        (listener as (event: SessionEvents[K]) => void)(event);
-      } catch (error) {
-        logger.warn("a listener of", type, "failed:", error);
-      }
-    }
+    for (const one of listeners) if (one.type === type) tell(type, one.listener as never, event);
   }
 
   function takeServer(server: ServerSnapshot): void {
@@ -67,27 +60,27 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       emit("queue", { serverId: id, queueRemaining });
   }
 
-  function takeWelcome(welcome: Exclude<Welcome, { refused: string }>, reason: string | undefined): void {
+  function takeWelcome(welcome: Greeting, reason: string | undefined): void {
     for (const server of welcome.servers) takeServer(server);
-    for (const snapshot of welcome.tasks) page.takeTask(snapshot);
-    const { mode, epoch } = welcome;
-    emit("mode", { mode, epoch, ...(reason === undefined ? {} : { reason }) });
+    book.takeAll(welcome.tasks);
+    mode = { mode: welcome.mode, epoch: welcome.epoch, ...(reason === undefined ? {} : { reason }) };
+    emit("mode", mode);
   }
 
   function takeEvent(event: HostEvent): void {
     switch (event.kind) {
-      case "task": {
-        const log = logs.get(event.event.taskId);
-        if (!log?.take(event.event)) return;
-        if (event.event.type === "accepted" || isEnding(event.event)) remember(event.event.taskId, log);
+      case "task":
+        book.takeEvent(event.event);
         return;
-      }
       case "server":
         takeServer(event.server);
         return;
-      case "transfer":
-        transfers.get(event.transferId)?.({ loaded: event.loaded, total: event.total });
+      case "transfer": {
+        const { transferId, loaded, total } = event;
+        const listener = transfers.get(transferId);
+        if (listener) tell("progress", listener, { loaded, total });
         return;
+      }
       case "message": {
         const { serverId, type, data } = event;
         emit("message", { serverId, type, data });
@@ -95,75 +88,54 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
   }
 
-  function remember(taskId: string, { promptId, serverId, lastSeq, ending }: TaskLog): void {
-    identity.tasks.set(taskId, {
-      ...identity.tasks.get(taskId),
-      taskId,
-      lastSeq,
-      settled: ending !== undefined,
-      ...(promptId === undefined ? {} : { promptId }),
-      ...(serverId === undefined ? {} : { serverId }),
-    });
-    identity.save();
-  }
+  const link = await openLink(platform, options, identity, windowId, logger, {
+    onWelcome: takeWelcome,
+    onEvent: takeEvent,
+    onRenewed: book.forgetAll,
+    onNews: book.learn,
+    knownTasks: book.known,
+  }).catch((error: unknown) => {
+    identity.release(); // whoever tries again is still this tab
+    throw error;
+  });
 
-  function forget(taskId: string): void {
-    dismissed.add(taskId);
-    logs.get(taskId)?.end();
-    logs.delete(taskId);
-    tasks.delete(taskId);
-    identity.tasks.delete(taskId);
-    identity.save();
-  }
-
-  const page: Omit<Page, "link"> & { link?: Link } = {
-    options,
+  return {
     identity,
     windowId,
     logger,
-    tasks,
+    call,
+    book,
     servers,
     transfers,
     uploads: new Map(),
-    listeners,
-    takeTask(snapshot) {
-      const { taskId: id, label, createdAt } = snapshot;
-      let log = logs.get(id);
-      if (!log) {
-        log = createTaskLog(logger);
-        logs.set(id, log);
-      }
-      let task = tasks.get(id);
-      if (!task) {
-        const over = () =>
-          dismissed.has(id) ? ("dismissed" as const) : closed ? ("closed" as const) : undefined;
-        const call: Link["call"] = (method, args, more) => link.call(method, args, more);
-        task = createTask({ id, label, createdAt, log, link: { call }, over, forget: () => forget(id) });
-        tasks.set(id, task);
-      }
-      log.takeSnapshot(snapshot);
-      remember(id, log);
-      return task;
+    on(type, listener) {
+      const entry = { type, listener };
+      listeners.add(entry);
+      // The page has its host before anybody can listen: why it is this one would never be heard.
+      if (type === "mode")
+        queueMicrotask(() => {
+          if (mode && listeners.has(entry)) tell(type, listener as never, mode);
+        });
+      return () => listeners.delete(entry);
     },
-    expectTask({ taskId, ...known }) {
-      identity.tasks.set(taskId, { taskId, ...known, lastSeq: 0, settled: false });
-      identity.save();
-      // Its events may come before the answer that makes it a task.
-      if (!logs.has(taskId)) logs.set(taskId, createTaskLog(logger));
-    },
-    async addServers(more) {
-      const fresh = more.filter(({ id }) => !link.servers.has(id));
-      if (fresh.length === 0) return;
-      for (const server of fresh) link.servers.set(server.id, server);
-      await link.call("addServers", [JSON.stringify(fresh)]);
+    async addServers(named) {
+      const more = named.filter((server) => {
+        const known = link.servers.get(server.id);
+        if (known && JSON.stringify(known) !== JSON.stringify(server))
+          throw invalidOption(
+            "servers",
+            `This page knows another server, or other options, as "${server.id}".`,
+          );
+        return !known;
+      });
+      if (more.length === 0) return;
+      await link.call("addServers", [JSON.stringify(more)]);
+      // Not before: a server that the host refuses would spoil every later hello.
+      for (const server of more) link.servers.set(server.id, server);
     },
     close() {
-      closed = true;
       link.close();
-      for (const log of logs.values()) log.end();
+      book.close();
     },
   };
-  const hear = { onWelcome: takeWelcome, onEvent: takeEvent };
-  const link = await openLink(platform, options, identity, windowId, logger, hear);
-  return Object.assign(page, { link });
 }

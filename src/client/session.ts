@@ -1,33 +1,40 @@
 import { nanoid } from "nanoid";
 import { viewPath } from "../comfy/files.ts";
-import { checkWorkflow } from "../comfy/workflow.ts";
-import { ComfyTabsError } from "../protocol/errors.ts";
-import {
-  argumentLimit,
-  type FileRequest,
-  type HostDiagnostics,
-  type Registration,
-  type Submission,
-  type UploadedFile,
-  type UploadRequest,
-  workflowLimit,
+import { ComfyTabsError, type ErrorCode } from "../protocol/errors.ts";
+import type {
+  FileRequest,
+  HostDiagnostics,
+  KnownTask,
+  Registration,
+  UploadedFile,
+  UploadRequest,
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { ObjectInfo, Session, Workflow } from "./api.ts";
-import { closedError } from "./link.ts";
+import type { ObjectInfo, Session, Task } from "./api.ts";
+import { abortedError, type CallOptions, closedError } from "./calls.ts";
 import { invalidOption } from "./options.ts";
 import type { Page } from "./page.ts";
+import { checkLabel, checkServer, checkSubmission, uploadKey } from "./submission.ts";
 
-const patient = { deadlineMs: 60_000 };
-const transfer = { deadlineMs: Number.POSITIVE_INFINITY };
+const patientMs = 60_000;
+const objectInfoMs = 150_000;
+/** The host gives up a transfer in which nothing moves; this is for a host that is gone without a notice. */
+const transferMs = 6 * 3_600_000;
+
+/** After these the host may have the task: what is remembered of it finds it again. */
+const undecided: readonly ErrorCode[] = ["host-lost", "timeout", "closed", "aborted"];
+
+export interface SessionMeans {
+  readonly page: Page;
+  /** The first server that this handle named. */
+  readonly firstServer: string;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly release: () => void;
+}
 
 /** One handle on the page's link; the page outlives it if others hold it, too. */
-export function createSession(
-  page: Page,
-  randomBytes: (count: number) => Uint8Array,
-  release: () => void,
-): Session {
-  const { link, identity } = page;
+export function createSession({ page, firstServer, randomBytes, release }: SessionMeans): Session {
+  const { book, identity, logger } = page;
   const undo = new Set<() => void>();
   let closed = false;
 
@@ -35,17 +42,53 @@ export function createSession(
     if (closed) throw closedError();
   };
 
-  /** Runs a transfer that its signal can stop at the host, too. */
-  async function transferring<T>(
+  /** Tells the host of a new task, which it may know under another id already. */
+  async function introduce(
+    known: Omit<KnownTask, "lastSeq" | "settled">,
+    ask: () => Promise<TaskSnapshot>,
+  ): Promise<Task> {
+    book.expect(known);
+    try {
+      const snapshot = await ask();
+      if (snapshot.taskId !== known.taskId) book.forget(known.taskId);
+      return book.take(snapshot);
+    } catch (error) {
+      if (error instanceof ComfyTabsError && !undecided.includes(error.code)) book.forget(known.taskId);
+      throw error;
+    }
+  }
+
+  /** Its caller has aborted before it heard of the task: the host may have it all the same. */
+  async function withdraw(taskId: string): Promise<void> {
+    try {
+      await page.call("cancel", [taskId], { deadlineMs: patientMs });
+      await page.call("dismiss", [taskId]);
+      book.forget(taskId);
+    } catch (error) {
+      if (error instanceof ComfyTabsError && error.code === "not-found") book.forget(taskId);
+      else logger.warn("an aborted task could not be withdrawn:", error);
+    }
+  }
+
+  /** For the rest of the task's life. */
+  function cancelWith(signal: AbortSignal, task: Task): void {
+    const cancel = (): void => void task.cancel().catch((error) => logger.warn("cancel failed:", error));
+    if (signal.aborted) cancel();
+    else signal.addEventListener("abort", cancel, { once: true });
+    book.whenOver(task.id, () => signal.removeEventListener("abort", cancel));
+  }
+
+  /** Runs a transfer that its signal stops at the host, too. */
+  async function transfer<T>(
     transferId: string,
     signal: AbortSignal | undefined,
-    run: () => Promise<T>,
+    run: (options: CallOptions) => Promise<T>,
   ): Promise<T> {
-    if (signal?.aborted) throw new ComfyTabsError("aborted", "Aborted by its signal.", {});
-    const abort = (): void => void link.call("abort", [transferId]).catch(() => {}); // it ends with the host, too
+    if (signal?.aborted) throw abortedError();
+    const abort = (): void => void page.call("abort", [transferId]).catch(() => {}); // it ends with the host, too
     signal?.addEventListener("abort", abort);
     try {
-      return await run();
+      return await run({ deadlineMs: transferMs, signal });
     } finally {
       signal?.removeEventListener("abort", abort);
       page.transfers.delete(transferId);
@@ -60,52 +103,45 @@ export function createSession(
 
     async submit(workflow, options = {}) {
       open();
-      const { signal, server, front, extraData, label } = options;
-      if (signal?.aborted) throw new ComfyTabsError("aborted", "Aborted before it was submitted.", {});
-      const json = workflowJson(workflow);
-      const filesAt = server === undefined ? holdersOf(workflow, page.uploads) : [];
-      const submission: Submission = {
-        taskId: nanoid(),
-        promptId: uuid(randomBytes(16)),
-        nodes: Object.keys(workflow).length,
-        ...(server === undefined ? {} : { server }),
-        ...(filesAt.length > 0 ? { filesAt } : {}),
-        ...(front ? { front } : {}),
-        ...(extraData === undefined ? {} : { extraData: checkExtraData(extraData) }),
-        ...(label === undefined ? {} : { label: checkLabel(label) }),
-      };
-      const { taskId, promptId } = submission;
-      page.expectTask({ taskId, promptId, ...(label === undefined ? {} : { label }) });
-      const snapshot = await link.call<TaskSnapshot>("submit", [JSON.stringify(submission), json], patient);
-      const task = page.takeTask(snapshot);
-      if (signal) {
-        const cancel = (): void =>
-          void task.cancel().catch((error) => page.logger.warn("cancel failed:", error));
-        if (signal.aborted) cancel();
-        else signal.addEventListener("abort", cancel, { once: true });
+      const { signal } = options;
+      const checked = checkSubmission(workflow, options, page, randomBytes);
+      if (signal?.aborted) throw abortedError();
+      const { taskId, promptId, label } = checked.submission;
+      const known = { taskId, promptId, ...(label === undefined ? {} : { label }) };
+      const args = [JSON.stringify(checked.submission), checked.workflow];
+      try {
+        const task = await introduce(known, () =>
+          page.call("submit", args, { deadlineMs: patientMs, signal }),
+        );
+        if (signal) cancelWith(signal, task);
+        return task;
+      } catch (error) {
+        if (error instanceof ComfyTabsError && error.code === "aborted") void withdraw(taskId);
+        throw error;
       }
-      return task;
     },
 
     async register({ serverId, promptId, label }) {
       open();
+      checkServer(serverId, page.servers);
+      if (typeof promptId !== "string" || promptId === "")
+        throw invalidOption("promptId", "`promptId` has to be the server's id of a prompt.");
       const registration: Registration = {
         taskId: nanoid(),
         serverId,
         promptId,
-        ...(label ? { label } : {}),
+        ...(label === undefined ? {} : { label: checkLabel(label) }),
       };
-      page.expectTask(registration);
-      return page.takeTask(await link.call<TaskSnapshot>("register", [JSON.stringify(registration)]));
+      return introduce(registration, () => page.call("register", [JSON.stringify(registration)]));
     },
 
     async clientId(serverId) {
       open();
-      return link.call<string>("clientId", [serverId]);
+      return page.call<string>("clientId", [serverId]);
     },
 
-    tasks: () => [...page.tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
-    task: (taskId) => page.tasks.get(taskId),
+    tasks: () => [...book.tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
+    task: (taskId) => book.tasks.get(taskId),
     servers: () => [...page.servers.values()],
 
     async upload(file, options = {}) {
@@ -124,11 +160,12 @@ export function createSession(
         ...(maskOf ? { original: { subfolder: "", type: "output", ...maskOf } } : {}),
       };
       if (onProgress) page.transfers.set(transferId, onProgress);
-      const uploaded = await transferring(transferId, signal, () =>
-        link.call<UploadedFile>("upload", [JSON.stringify(request), file], { ...transfer, signal }),
+      const uploaded = await transfer(transferId, signal, (limits) =>
+        page.call<UploadedFile>("upload", [JSON.stringify(request), file], limits),
       );
-      const holders = page.uploads.get(uploaded.input) ?? new Set();
-      page.uploads.set(uploaded.input, holders.add(uploaded.serverId));
+      const key = uploadKey(uploaded.input, uploaded.type);
+      const holders = page.uploads.get(key) ?? new Set();
+      page.uploads.set(key, holders.add(uploaded.serverId));
       return uploaded;
     },
 
@@ -138,24 +175,27 @@ export function createSession(
       open();
       const transferId = nanoid();
       const request: FileRequest = { transferId, serverId: file.serverId, path: viewPath(file, options) };
-      return transferring(transferId, signal, () =>
-        link.call<Blob>("fetchFile", [JSON.stringify(request)], { ...transfer, signal }),
+      return transfer(transferId, signal, (limits) =>
+        page.call<Blob>("fetchFile", [JSON.stringify(request)], limits),
       );
     },
 
-    async objectInfo(serverId = page.options.servers[0]?.id ?? "") {
+    async objectInfo(serverId = firstServer) {
       open();
-      const text = await link.call<string>("objectInfo", [serverId], { deadlineMs: 120_000 });
-      return JSON.parse(text) as ObjectInfo;
+      const text = await page.call<string>("objectInfo", [serverId], { deadlineMs: objectInfoMs });
+      try {
+        return JSON.parse(text) as ObjectInfo;
+      } catch {
+        const message = `What "${serverId}" says of its nodes is not JSON.`;
+        throw new ComfyTabsError("not-comfyui", message, { serverId });
+      }
     },
 
     on(type, listener) {
       open();
-      const listeners = page.listeners.get(type) ?? new Set();
-      page.listeners.set(type, listeners);
-      listeners.add(listener);
+      const stop = page.on(type, listener);
       const end = (): void => {
-        listeners.delete(listener);
+        stop();
         undo.delete(end);
       };
       undo.add(end);
@@ -164,7 +204,7 @@ export function createSession(
 
     async diagnostics() {
       open();
-      const host = await link.call<HostDiagnostics>("diagnostics", []);
+      const host = await page.call<HostDiagnostics>("diagnostics", []);
       return { ...host, tabId: identity.tabId, windowId: page.windowId };
     },
 
@@ -175,59 +215,4 @@ export function createSession(
       release();
     },
   };
-}
-
-/** @throws {@link ComfyTabsError} `workflow-format`, `workflow-invalid`, `too-large` */
-function workflowJson(workflow: Workflow): string {
-  const problem = checkWorkflow(workflow);
-  if (problem) throw new ComfyTabsError(problem.code, problem.message, { path: problem.path });
-  const json = JSON.stringify(workflow);
-  if (json.length > workflowLimit) {
-    const message = `The workflow has ${json.length} characters of JSON; the limit is ${workflowLimit}.`;
-    throw new ComfyTabsError("too-large", message, { size: json.length, limit: workflowLimit });
-  }
-  return json;
-}
-
-function checkExtraData(extraData: unknown): { readonly [key: string]: unknown } {
-  const bad = (): ComfyTabsError =>
-    invalidOption("extraData", "`extraData` has to be an object of JSON values.");
-  if (typeof extraData !== "object" || extraData === null || Array.isArray(extraData)) throw bad();
-  let json: string;
-  try {
-    json = JSON.stringify(extraData);
-  } catch {
-    throw bad();
-  }
-  if (json.length > argumentLimit / 2)
-    throw new ComfyTabsError("too-large", "`extraData` is too large.", {
-      size: json.length,
-      limit: argumentLimit / 2,
-    });
-  return extraData as { readonly [key: string]: unknown };
-}
-
-function checkLabel(label: unknown): string {
-  if (typeof label === "string" && label !== "" && label.length <= 500) return label;
-  throw invalidOption("label", "`label` has to be a text of 1 to 500 characters.");
-}
-
-/** The servers that hold every uploaded file which the workflow names. */
-function holdersOf(workflow: Workflow, uploads: Page["uploads"]): string[] {
-  let holders: Set<string> | undefined;
-  for (const { inputs } of Object.values(workflow))
-    for (const value of Object.values(inputs)) {
-      const at = typeof value === "string" ? uploads.get(value) : undefined;
-      if (at) holders = holders ? new Set([...holders].filter((id) => at.has(id))) : at;
-    }
-  return [...(holders ?? [])];
-}
-
-/** Version 4, made by hand: `crypto.randomUUID` is missing on insecure origins, such as a LAN's. */
-function uuid(bytes: Uint8Array): string {
-  const hex = [...bytes].map((byte, place) => {
-    const value = place === 6 ? (byte & 0x0f) | 0x40 : place === 8 ? (byte & 0x3f) | 0x80 : byte;
-    return value.toString(16).padStart(2, "0");
-  });
-  return hex.join("").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -12,29 +12,40 @@ export interface TaskLog {
   readonly progress: Progress | undefined;
   readonly lastSeq: number;
   readonly ending: TaskEvent | undefined;
+  /** Why nothing more will come. */
+  readonly over: "ended" | "dismissed" | "closed" | undefined;
   /** Takes one event; old news and everything after the ending are ignored. @returns whether it was news */
   take(event: PortTaskEvent): boolean;
   takeSnapshot(snapshot: TaskSnapshot): void;
   on(type: TaskEvent["type"], listener: (event: never) => void): () => void;
   iterate(): AsyncIterator<TaskEvent>;
   /** Nothing more will come: iterators end, whoever waits is woken. */
-  end(): void;
-  /** Calls back once, when there is an ending or nothing more will come. */
-  whenOver(then: () => void): void;
+  end(why: "dismissed" | "closed"): void;
+  /** Calls back once, when there is an ending or nothing more will come. @returns the function that ends it */
+  whenOver(then: () => void): () => void;
 }
+
+interface Reader {
+  readonly box: Mailbox<TaskEvent>;
+  /** Gives what there is to whoever has asked. */
+  serve(): void;
+}
+
+/** What a later snapshot may not undo: a new host has to find out again what the page has seen already. */
+const stages: readonly TaskStatus[] = ["submitting", "queued", "running"];
 
 export function createTaskLog(logger: Logger): TaskLog {
   const record = new Mailbox<TaskEvent>(taskEventKey);
-  const readers = new Set<{ readonly box: Mailbox<TaskEvent>; wake: () => void }>();
+  const readers = new Set<Reader>();
   const listeners = new Set<{ readonly type: string; readonly listener: (event: TaskEvent) => void }>();
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let status: TaskStatus = "submitting";
   let promptId: string | undefined;
   let serverId: string | undefined;
   let progress: Progress | undefined;
   let ending: TaskEvent | undefined;
+  let over: TaskLog["over"];
   let lastSeq = 0;
-  let over = false;
 
   function tell(listener: (event: TaskEvent) => void, event: TaskEvent): void {
     try {
@@ -44,11 +55,14 @@ export function createTaskLog(logger: Logger): TaskLog {
     }
   }
 
+  function reached(stage: TaskStatus): void {
+    if (stages.indexOf(stage) > stages.indexOf(status)) status = stage;
+  }
+
   function note(event: TaskEvent): void {
     if (event.type === "accepted") ({ promptId, serverId } = event);
-    if (event.type === "accepted" || event.type === "queued")
-      status = status === "running" ? status : "queued";
-    else if (event.type === "started") status = "running";
+    if (event.type === "accepted" || event.type === "queued") reached("queued");
+    else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;
       progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
@@ -60,10 +74,13 @@ export function createTaskLog(logger: Logger): TaskLog {
     }
   }
 
-  function finish(): void {
-    over = true;
-    for (const reader of readers) reader.wake();
-    for (const then of waiting.splice(0)) then();
+  function finish(why: TaskLog["over"]): void {
+    over = why;
+    for (const reader of readers) reader.serve();
+    readers.clear();
+    listeners.clear();
+    for (const then of waiting) then();
+    waiting.clear();
   }
 
   const log: TaskLog = {
@@ -85,23 +102,27 @@ export function createTaskLog(logger: Logger): TaskLog {
     get ending() {
       return ending;
     },
+    get over() {
+      return over;
+    },
     take(wire) {
-      if (wire.seq <= lastSeq || ending || over) return false;
+      if (wire.seq <= lastSeq || over) return false;
       lastSeq = wire.seq;
       const event = fromWire(wire);
       note(event);
       record.put(event);
       for (const reader of readers) {
         reader.box.put(event);
-        reader.wake();
+        reader.serve();
       }
       for (const { type, listener } of listeners) if (type === event.type) tell(listener, event);
-      if (ending) finish();
+      if (ending) finish("ended");
       return true;
     },
     takeSnapshot(snapshot) {
       for (const event of snapshot.events) log.take(event);
-      if (!ending) status = snapshot.status;
+      if (over) return;
+      reached(snapshot.status);
       promptId ??= snapshot.promptId;
       serverId ??= snapshot.serverId;
       lastSeq = Math.max(lastSeq, snapshot.seq);
@@ -111,9 +132,8 @@ export function createTaskLog(logger: Logger): TaskLog {
       let wanted = true;
       // Not during the call that asks for it, but before any event that comes later.
       queueMicrotask(() => {
-        if (!wanted) return;
-        listeners.add(entry);
-        for (const event of record.items()) if (event.type === type) tell(entry.listener, event);
+        if (wanted && !over) listeners.add(entry);
+        for (const event of record.items()) if (wanted && event.type === type) tell(entry.listener, event);
       });
       return () => {
         wanted = false;
@@ -121,34 +141,41 @@ export function createTaskLog(logger: Logger): TaskLog {
       };
     },
     iterate() {
-      const reader = { box: new Mailbox<TaskEvent>(taskEventKey), wake: () => {} };
-      for (const event of record.items()) reader.box.put(event);
-      readers.add(reader);
-      const stop = (): IteratorResult<TaskEvent> => {
-        readers.delete(reader);
-        return { done: true, value: undefined };
-      };
-      return {
-        async next() {
-          for (;;) {
-            const event = reader.box.take();
-            if (event) return { done: false, value: event };
-            if (over || !readers.has(reader)) return stop();
-            await new Promise<void>((resolve) => {
-              reader.wake = resolve;
-            });
+      const box = new Mailbox<TaskEvent>(taskEventKey);
+      const asking: ((result: IteratorResult<TaskEvent>) => void)[] = [];
+      const reader: Reader = {
+        box,
+        serve() {
+          while (asking.length > 0) {
+            const event = box.take();
+            if (!event && !over && readers.has(reader)) return;
+            asking.shift()?.(event ? { done: false, value: event } : { done: true, value: undefined });
           }
         },
+      };
+      for (const event of record.items()) box.put(event);
+      if (!over) readers.add(reader);
+      return {
+        next: () =>
+          new Promise((resolve) => {
+            asking.push(resolve);
+            reader.serve();
+          }),
         async return() {
-          reader.wake();
-          return stop();
+          readers.delete(reader);
+          box.drop(() => true);
+          reader.serve();
+          return { done: true, value: undefined };
         },
       };
     },
-    end: finish,
+    end(why) {
+      if (over !== "ended" || why === "dismissed") finish(why);
+    },
     whenOver(then) {
       if (over) then();
-      else waiting.push(then);
+      else waiting.add(then);
+      return () => waiting.delete(then);
     },
   };
   return log;

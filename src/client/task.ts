@@ -1,10 +1,10 @@
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { TaskResult } from "../protocol/tasks.ts";
 import type { Task, TaskEvent } from "./api.ts";
-import { aborted, closedError, type Link } from "./link.ts";
+import { abortedError, type Calls, closedError } from "./calls.ts";
 import type { TaskLog } from "./task-log.ts";
 
-/** Calls that wait for the server: the host answers `cancel` after 30 s at the latest. */
+/** The host answers `cancel` after 30 s at the latest. */
 const cancelMs = 60_000;
 
 export interface TaskMeans {
@@ -12,15 +12,11 @@ export interface TaskMeans {
   readonly label: string | undefined;
   readonly createdAt: number;
   readonly log: TaskLog;
-  readonly link: Pick<Link, "call">;
-  /** Why nothing more will come without an ending. */
-  readonly over: () => "dismissed" | "closed" | undefined;
+  readonly call: Calls["call"];
   readonly forget: () => void;
 }
 
-export function createTask({ id, label, createdAt, log, link, over, forget }: TaskMeans): Task {
-  const ended = (): Promise<void> => new Promise((resolve) => log.whenOver(resolve));
-
+export function createTask({ id, label, createdAt, log, call, forget }: TaskMeans): Task {
   return {
     id,
     label,
@@ -40,17 +36,39 @@ export function createTask({ id, label, createdAt, log, link, over, forget }: Ta
     [Symbol.asyncIterator]: () => log.iterate(),
     on: (type, listener) => log.on(type, listener),
     async result({ signal } = {}) {
-      await Promise.race([ended(), ...(signal ? [aborted(signal)] : [])]);
-      if (over() === "dismissed")
+      if (signal?.aborted) throw abortedError();
+      if (!log.over) await untilOver(log, signal);
+      if (log.over === "dismissed")
         throw new ComfyTabsError("not-found", "The task was dismissed.", { what: id });
       return resultOf(log.ending);
     },
-    cancel: () => link.call<boolean>("cancel", [id], { deadlineMs: cancelMs }),
+    async cancel() {
+      return log.ending ? false : call<boolean>("cancel", [id], { deadlineMs: cancelMs });
+    },
     async dismiss() {
-      await link.call("dismiss", [id]);
+      try {
+        await call("dismiss", [id]);
+      } catch (error) {
+        // A host that never knew the task, or has dismissed it for a page that died over the answer.
+        if (!(error instanceof ComfyTabsError && error.code === "not-found")) throw error;
+      }
       forget();
     },
   };
+}
+
+function untilOver(log: TaskLog, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      stop();
+      reject(abortedError());
+    };
+    const stop = log.whenOver(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    });
+    signal?.addEventListener("abort", abort, { once: true });
+  });
 }
 
 function resultOf(ending: TaskEvent | undefined): TaskResult {

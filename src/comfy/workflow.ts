@@ -67,6 +67,10 @@ function checkNode(workflow: JsonObject, id: string, node: unknown): WorkflowPro
   return checkValue(node, id, [workflow]);
 }
 
+/** Finds what of `value`, called `path`, JSON would not carry as it is. */
+export const checkJson = (value: unknown, path: string): WorkflowProblem | undefined =>
+  checkValue(value, path, []);
+
 /** JSON would drop, change or refuse these without a word of where they are. */
 function checkValue(value: unknown, path: string, above: readonly object[]): WorkflowProblem | undefined {
   const kind = Array.isArray(value) ? "array" : typeof value;
@@ -133,8 +137,12 @@ function checkLoops(workflow: JsonObject): WorkflowProblem | undefined {
         finished.add(here.id);
       } else if (open.has(link.to)) {
         const ids = trail.map(({ id }) => id);
-        const loop = [...ids.slice(ids.indexOf(link.to)), link.to].join(" → ");
-        return invalid(link.path, `These nodes wait for each other: ${loop}: remove one of the links.`);
+        const loop = [...ids.slice(ids.indexOf(link.to)), link.to];
+        const shown = loop.length > 10 ? [...loop.slice(0, 4), "…", ...loop.slice(-3)] : loop;
+        return invalid(
+          link.path,
+          `These nodes wait for each other: ${shown.join(" → ")}: remove one of the links.`,
+        );
       } else if (!finished.has(link.to)) {
         open.add(link.to);
         trail.push(visit(link.to));

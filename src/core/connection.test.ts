@@ -14,6 +14,16 @@ describe("a connection", () => {
     expect(opened(host)).toHaveLength(1);
   });
 
+  test("is told to a tab that names the server later, though nothing happens to it", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna"), host.tab("ben", { servers: [] })];
+    host.openSocket();
+    const before = anna.events.length;
+    ben.call({ method: "addServers", servers: [comfy] });
+    expect(ben.events).toMatchObject([{ kind: "server", server: { id: comfy.id, connection: "open" } }]);
+    expect(anna.events).toHaveLength(before);
+  });
+
   test("asks for previews with metadata in the first frame of every socket", () => {
     const host = scriptedHost();
     host.tab("anna");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { comfy, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { comfy, historyOf, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 
 const failure = {
   nodeId: "3",
@@ -10,19 +10,26 @@ const failure = {
   executed: ["1"],
 };
 
-function started(): {
+interface Setting {
   host: ScriptedHost;
   anna: ReturnType<ScriptedHost["tab"]>;
   promptId: string;
   taskId: string;
-} {
+}
+
+function queued(): Setting {
   const host = scriptedHost();
   const anna = host.tab("anna");
   host.openSocket();
   const { taskId, promptId } = anna.submit("portrait");
   host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
-  host.say({ type: "execution_start", promptId });
   return { host, anna, promptId, taskId };
+}
+
+function started(): Setting {
+  const setting = queued();
+  setting.host.say({ type: "execution_start", promptId: setting.promptId });
+  return setting;
 }
 
 const over = (promptId: string) => ({ type: "executing", promptId, nodeId: null }) as const;
@@ -124,6 +131,41 @@ describe("an ending", () => {
     const writes = host.effects.flatMap((effect) => (effect.do === "write-journal" ? [effect.entry] : []));
     const ending = writes.at(-1)?.events.at(-1);
     expect(ending).toEqual(anna.taskEvents().at(-1));
+  });
+
+  test("that a look-up finds before the frames come is left to them, for they tell more", () => {
+    const { host, anna, promptId, taskId } = queued();
+    const found = historyOf(promptId, { "2": { text: ["1"] } });
+    host.pass(10_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.reply(`/history/${promptId}`, found);
+    expect(anna.heard(taskId)).toEqual(["accepted"]);
+    host.say(...runOf(promptId));
+    expect(anna.heard(taskId)).toEqual(["accepted", "started", "node", "output", "succeeded"]);
+  });
+
+  test("that a look-up finds is told a second later, where the socket that should tell it is deaf", () => {
+    const { host, anna, promptId, taskId } = queued();
+    const found = historyOf(promptId, { "2": { text: ["1"] } });
+    host.pass(10_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.reply(`/history/${promptId}`, found);
+    host.pass(1000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.reply(`/history/${promptId}`, found);
+    expect(anna.heard(taskId)).toEqual(["accepted", "output", "succeeded"]);
+  });
+
+  test("that a look-up told first is no second run when its own frames come", () => {
+    const { host, anna, promptId, taskId } = queued();
+    host.pass(10_000);
+    host.reply("/queue", { queue_running: [[1, promptId, {}, {}, []]], queue_pending: [] });
+    expect(anna.heard(taskId)).toEqual(["accepted", "started"]);
+    host.say(...runOf(promptId));
+    expect(anna.heard(taskId)).toEqual(["accepted", "started", "node", "output", "succeeded"]);
+    expect(host.coordinator.twins.seen).toBe(0);
+    host.say(...runOf(promptId));
+    expect(host.coordinator.twins.seen).toBe(1);
   });
 
   test("is read from the history when the socket broke on the way, and a failed read only delays it", () => {

@@ -12,6 +12,7 @@ export function finishFromFrames(c: Coordinator, server: Server, task: Task, soc
   const { verdict } = task;
   const sawAll = task.witness === socket && verdict !== undefined;
   if (!sawAll || (verdict === "success" && task.outputsIncomplete)) {
+    task.witness = undefined; // it has said all it will
     lookUpHistory(c, server, task);
   } else if (verdict === "success") {
     settle(c, task, { type: "succeeded", result: resultFrom(server, task, task.outputs) });

@@ -1,8 +1,12 @@
-import { isEnding } from "../protocol/mailbox.ts";
+import { encodePart } from "../comfy/addresses.ts";
+import { isObject } from "../comfy/json.ts";
+import { isEnding, isRetained } from "../protocol/mailbox.ts";
+import type { Answer } from "../protocol/session-api.ts";
+import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import { deliveryWindow } from "./delivery.ts";
 import type { Effect } from "./effects.ts";
 import type { CallKey, Fact, Moment, PortKey, SocketKey } from "./facts.ts";
-import type { Coordinator, Task } from "./state.ts";
+import type { Coordinator, Port, Tab, Task } from "./state.ts";
 import { quarantineMs } from "./submission.ts";
 import { isOver, settledLimit } from "./task-lifecycle.ts";
 
@@ -20,10 +24,13 @@ export interface Watch {
 
 export function watch(c: Coordinator): Watch {
   const sockets = new Map<SocketKey, { server: string; clientId: string; closing: boolean }>();
+  const callers = new Map<CallKey, PortKey>();
   const owed = new Set<CallKey>();
   const answered = new Set<CallKey>();
   const heard = new Map<string, { seq: number; ended: boolean }>();
-  const posts = new Map<string, number>();
+  /** By port and task, the numbers of what must not be missed and has been told. */
+  const told = new Map<string, Set<number>>();
+  const posts = new Map<string, { count: number; at: number }>();
   const endings = new Map<string, string>();
   const owners = new Map<string, string>();
 
@@ -32,7 +39,10 @@ export function watch(c: Coordinator): Watch {
   };
 
   function takeFact(fact: Fact): void {
-    if (fact.type === "tab-said-hello" || fact.type === "tab-called") owed.add(fact.call);
+    if (fact.type === "tab-said-hello" || fact.type === "tab-called") {
+      callers.set(fact.call, fact.port);
+      owed.add(fact.call);
+    }
     if (fact.type === "socket-closed") sockets.delete(fact.socket);
   }
 
@@ -52,11 +62,15 @@ export function watch(c: Coordinator): Watch {
         return;
       }
       case "answer":
-      case "allow-transfer":
-        check(!answered.has(effect.call), "G7", `call ${effect.call} is answered twice`);
-        answered.add(effect.call);
-        owed.delete(effect.call);
+        settleCall(effect.call);
+        toCaller(effect.call, effect.answer);
         return;
+      case "allow-transfer": {
+        settleCall(effect.call);
+        const declared = tabOf(effect.port)?.servers.get(effect.serverId);
+        check(declared?.key === effect.server, "G1", `a tab may move files at ${effect.server}`);
+        return;
+      }
       case "post-batch":
         for (const event of effect.events) toPort(effect.port, event);
         return;
@@ -65,9 +79,36 @@ export function watch(c: Coordinator): Watch {
     }
   }
 
+  const tabOf = (key: PortKey | undefined): Tab | undefined =>
+    c.tabs.get((key !== undefined && c.ports.get(key)?.tabId) || "");
+
+  function settleCall(call: CallKey): void {
+    check(!answered.has(call), "G7", `call ${call} is answered twice`);
+    answered.add(call);
+    owed.delete(call);
+  }
+
+  function toCaller(call: CallKey, answer: Answer<unknown>): void {
+    const key = callers.get(call);
+    const tab = tabOf(key);
+    for (const { taskId, events } of snapshotsIn(answer)) {
+      check(
+        tab !== undefined && owners.get(taskId) === tab.tabId,
+        "G1",
+        `task ${taskId} is answered to tab ${tab?.tabId}`,
+      );
+      for (const event of events) note(`${key} ${taskId}`, event);
+    }
+  }
+
+  function note(name: string, event: PortTaskEvent): void {
+    if (!isRetained(event)) return;
+    const numbers = told.get(name) ?? new Set();
+    told.set(name, numbers.add(event.seq));
+  }
+
   function toPort(key: PortKey, event: Extract<Effect, { do: "post-batch" }>["events"][number]): void {
-    const port = c.ports.get(key);
-    const tab = port && c.tabs.get(port.tabId);
+    const tab = tabOf(key);
     check(tab !== undefined, "G1", `something is sent to port ${key}, which is gone`);
     if (!tab) return;
     if (event.kind === "server")
@@ -86,6 +127,7 @@ export function watch(c: Coordinator): Watch {
     check(seq > before.seq, "G3", `task ${taskId} goes from ${before.seq} to ${seq}`);
     check(!before.ended, "G2", `task ${taskId} says ${event.event.type} after its ending`);
     heard.set(name, { seq, ended: isEnding(event.event) });
+    note(name, event.event);
   }
 
   function posted({ path, body, server }: Extract<Effect, { do: "request" }>, now: number): void {
@@ -96,17 +138,22 @@ export function watch(c: Coordinator): Watch {
       const before = posts.get(name);
       check(routes?.has(promptId) === true, "G3", `${promptId} is posted before it has a route`);
       check(
-        before === undefined || now - before >= quarantineMs,
+        before === undefined || now - before.at >= quarantineMs,
         "G5",
         `${promptId} is posted again at once`,
       );
-      posts.set(name, now);
+      const count = (before?.count ?? 0) + 1;
+      check(count <= 2, "G5", `${promptId} is posted ${count} times`);
+      posts.set(name, { count, at: now });
     } else if (path === "/interrupt") {
       const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id?: string };
       check(promptId !== undefined && routes?.has(promptId) === true, "G6", "an interrupt that hits others");
     } else if (path === "/queue") {
       const { delete: ids, clear } = JSON.parse(body ?? "{}") as { delete?: string[]; clear?: unknown };
       check(clear === undefined && ids?.every((id) => routes?.has(id)) === true, "G6", `deletes ${ids}`);
+    } else {
+      const own = [...(routes?.keys() ?? [])].map((id) => `/api/jobs/${encodePart(id)}/cancel`);
+      check(own.includes(path), "G6", `${path} is posted, which is for nothing of our own`);
     }
   }
 
@@ -142,6 +189,18 @@ export function watch(c: Coordinator): Watch {
       check(c.servers.get(task.serverKey)?.open.has(task.id) !== true, "G2", `${task.id} is over and open`);
   }
 
+  /** A page that has read everything there was: has it missed anything? */
+  function takeReader(port: Port): void {
+    for (const task of c.tasks.values()) {
+      if (task.tabId !== port.tabId) continue;
+      for (const event of task.record.items()) {
+        if (!isRetained(event) || told.get(`${port.key} ${task.id}`)?.has(event.seq)) continue;
+        const promise = isEnding(event) ? "G2" : "G3";
+        check(false, promise, `port ${port.key} is never told that ${task.id} ${event.type}`);
+      }
+    }
+  }
+
   return {
     after(fact, effects, moment) {
       takeFact(fact);
@@ -150,6 +209,17 @@ export function watch(c: Coordinator): Watch {
     },
     atRest() {
       check(owed.size === 0, "G7", `${owed.size} calls hang`);
+      for (const task of c.tasks.values())
+        check(task.stage.at !== "settling", "G2", `the ending of ${task.id} is never told`);
+      for (const port of c.ports.values()) if (!port.suspended && port.outbox.size === 0) takeReader(port);
     },
   };
+}
+
+/** A submission is answered with its task, a hello with all of them. */
+function snapshotsIn(answer: Answer<unknown>): readonly TaskSnapshot[] {
+  if (!("ok" in answer) || !isObject(answer.ok)) return [];
+  const { taskId, tasks } = answer.ok;
+  if (typeof taskId === "string") return [answer.ok as unknown as TaskSnapshot];
+  return Array.isArray(tasks) ? tasks : [];
 }

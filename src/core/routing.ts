@@ -88,7 +88,11 @@ function tell(
   message: Exclude<ServerMessage, { type: "status" | "feature_flags" | "custom" | "malformed" }>,
   bytes: number,
 ): void {
-  if (message.type === "execution_start" && (isOver(task) || task.started)) startedAgain(c, server, task);
+  if (message.type === "execution_start") {
+    // A look-up may have told of the run, and of its end, before the first frame of it came.
+    if (task.startSeen || (isOver(task) && task.witness !== socket)) startedAgain(c, server, task);
+    task.startSeen = true;
+  }
   // Late frames after the ending are normal; the first ending wins.
   if (isOver(task)) return;
   task.lastNewsAt = c.moment.now;
@@ -97,7 +101,6 @@ function tell(
 
   switch (message.type) {
     case "execution_start":
-      task.started = true;
       markStarted(c, task);
       return;
     case "execution_cached":

@@ -4,7 +4,7 @@ import { protocolVersion } from "../protocol/version.ts";
 import { tabLeft, tabReturned, tasksOf } from "./absence.ts";
 import { cancelTask } from "./cancel.ts";
 import { connect, releaseIfUnwanted } from "./connection.ts";
-import { answer, newOutbox } from "./delivery.ts";
+import { answer, deliver, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
@@ -115,6 +115,9 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
   switch (request.method) {
     case "addServers":
       for (const server of declareServers(c, tab, request.servers)) connect(c, server);
+      // One that another tab has connected already makes no news of its own.
+      for (const declared of request.servers)
+        deliver(c, port, { kind: "server", server: serverSnapshot(serverFor(c, declared), declared) });
       answer(c, call, { ok: null });
       return;
     case "submit":

@@ -196,8 +196,6 @@ export interface Task {
   readonly cancelAfterMs: number | undefined;
   /** When it will be cancelled unless the page comes back; epoch milliseconds. */
   cancelAt: number | undefined;
-  /** Its `execution_start` has come: another one is a second run. */
-  started: boolean;
   /** The owner was told that nothing moves. */
   stalled: boolean;
   /** A second run under its id was seen. */
@@ -216,6 +214,10 @@ export interface Task {
   posts: number;
   /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
   witness: SocketKey | undefined;
+  /** A frame has said that it began. */
+  startSeen: boolean;
+  /** When a look-up first said that it has ended, while its frames had not. */
+  endSeenAt: number | undefined;
   /** What a terminal frame said; `executing{null}` says when. */
   verdict: "success" | "interrupted" | NodeFailure | undefined;
   /** An output was dropped, null or unreadable: the result is read from the history. */

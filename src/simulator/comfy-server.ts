@@ -146,8 +146,9 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     const start = (): void => {
       const entry = entries.get(prompt)!;
       entry.startedAt = clock.now;
-      // Python cannot look a dict up in a dict: the publisher dies, and the process with it (server.py).
-      if (typeof prompt.clientId === "object" && prompt.clientId !== null) crash();
+      // Python cannot look a dict up in a dict: the publisher dies at the first message to this client, and
+      // the process with it (server.py). What was sent before still goes out.
+      if (typeof prompt.clientId === "object" && prompt.clientId !== null) cancelStep = clock.after(0, crash);
       else run(prompt, entry);
     };
     if (holds.matches(prompt.promptId, "queued", undefined))
@@ -294,6 +295,8 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
       const prompt = queue.remove(promptId);
       if (prompt === undefined) return false;
       forget(prompt, reason);
+      // The last one is taken out by clearing the queue, which tells it too (execution.py, `delete_queue_item`).
+      if (queue.pending.length === 0) sendStatus();
       sendStatus();
       return true;
     },

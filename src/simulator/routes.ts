@@ -47,6 +47,14 @@ const withCancel = { prefix: "api" as const, exists: ({ abilities }: ServerState
 const withFlags = { exists: ({ abilities }: ServerState) => abilities.metadataPreviews };
 const internal = { prefix: "none" as const };
 
+/** To `/ws` without the headers that make a WebSocket of it. */
+const noUpgrade: Answer = {
+  status: 400,
+  contentType: "text/plain; charset=utf-8",
+  body: 'No WebSocket UPGRADE hdr: None\n Can "Upgrade" only to "WebSocket".',
+  cors: false,
+};
+
 const routes: readonly Route[] = [
   route("GET /prompt", ({ state }) => json(wire.execInfo(state.queueRemaining()))),
   route("POST /prompt", ({ state, body }) => postPrompt(parsed(body), state)),
@@ -74,6 +82,7 @@ const routes: readonly Route[] = [
   route("GET /view", ({ state, query }) => view(query, state)),
   route("POST /upload/image", ({ state, body }) => uploadImage(form(body), state)),
   route("POST /upload/mask", ({ state, body }) => uploadMask(form(body), state)),
+  route("GET /ws", () => noUpgrade),
   route("GET /object_info", ({ state }) =>
     json(
       Object.fromEntries(
@@ -171,11 +180,12 @@ function changeHistory({ state, body }: Call): Answer {
   return empty();
 }
 
-/** Before 0.3.57 the id is not looked at: whatever runs is stopped. */
+/** Before 0.3.57 nobody looks at the body: whatever runs is stopped. */
 function interrupt({ state, body }: Call): Answer {
-  const value = typeof body === "string" ? (parseJson(body) ?? {}) : {};
+  const given = state.abilities.targetedInterrupt && typeof body === "string" ? body : "{}";
+  const value = parseJson(given) ?? {};
   if (!isObject(value)) throw new PythonError("AttributeError", "object has no attribute 'get'");
-  const wanted = state.abilities.targetedInterrupt ? value.prompt_id : undefined;
+  const { prompt_id: wanted } = value;
   if (!wanted || wanted === state.running?.promptId) state.interrupt();
   return empty();
 }

@@ -135,7 +135,9 @@ function validateNode(nodeId: string, context: Context): boolean {
   const known = verdicts.get(nodeId);
   if (known !== undefined) return known === "fine";
   if (visiting.includes(nodeId)) return refuseCycle(nodeId, context);
-  const type = catalogue.get(classOf(graph[nodeId]!))!;
+  const node = graph[nodeId]!;
+  const type = catalogue.get(classOf(node))!;
+  if (node.inputs === undefined) throw new PythonError("KeyError", "'inputs'");
   visiting.push(nodeId);
   const errors: WireError[] = [];
   let upstream = true;
@@ -150,7 +152,7 @@ function validateNode(nodeId: string, context: Context): boolean {
       else if (outcome !== undefined) errors.push(outcome);
     }
   visiting.pop();
-  const wrong = errors.length === 0 ? type.check?.(graph[nodeId]!.inputs, context.files) : undefined;
+  const wrong = errors.length === 0 ? type.check?.(node.inputs, context.files) : undefined;
   if (wrong !== undefined)
     errors.push(
       wireError(
@@ -194,7 +196,7 @@ function validateInput(
 ): Outcome {
   const { graph, catalogue, verdicts } = context;
   const inputs = graph[nodeId]!.inputs;
-  if (!Object.hasOwn(inputs ?? {}, name))
+  if (!Object.hasOwn(inputs, name))
     return required
       ? wireError("required_input_missing", "Required input is missing", name, { input_name: name })
       : undefined;

@@ -1,0 +1,111 @@
+import { ComfyTabsError, errorFromWire } from "../protocol/errors.ts";
+import type { Answer, SessionMethod } from "../protocol/session-api.ts";
+
+const callMs = 30_000;
+/** A host that dies of a call must not take every later one along. */
+const lives = 3;
+
+export interface CallOptions {
+  /** Default 30 s. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Carries one call to a host. Never settles when that host dies. */
+export type Carry = (method: SessionMethod, args: readonly unknown[]) => Promise<Answer<unknown>>;
+
+/** The calls under way, across hosts: each ends by its answer, its deadline, its signal, or all together. */
+export interface Calls {
+  /** @throws {@link ComfyTabsError} what the host answers, or `timeout`, `host-lost`, `aborted` */
+  call<T>(method: SessionMethod, args: readonly unknown[], options?: CallOptions): Promise<T>;
+  /** Here is a host: it gets what is under way, in the order of the calls, and every later one. */
+  host(carry: Carry): void;
+  /** It is gone. The calls wait for the next. */
+  hostGone(): void;
+  failAll(error: ComfyTabsError): void;
+}
+
+interface Call {
+  readonly method: SessionMethod;
+  readonly args: readonly unknown[];
+  readonly answered: (answer: Answer<unknown>) => void;
+  readonly failed: (error: ComfyTabsError) => void;
+  sent: number;
+}
+
+export function createCalls(): Calls {
+  const underWay = new Set<Call>();
+  let current: Carry | undefined;
+
+  function send(call: Call): void {
+    const carry = current;
+    if (!carry) return;
+    if (call.sent === lives) {
+      call.failed(new ComfyTabsError("host-lost", `The host died ${lives} times during ${call.method}.`, {}));
+      return;
+    }
+    call.sent += 1;
+    carry(call.method, call.args).then(call.answered, (error: unknown) => {
+      call.failed(new ComfyTabsError("host-lost", `The host failed at this call: ${String(error)}`, {}));
+    });
+  }
+
+  return {
+    call<T>(
+      method: SessionMethod,
+      args: readonly unknown[],
+      { deadlineMs = callMs, signal }: CallOptions = {},
+    ) {
+      return new Promise<T>((resolve, reject) => {
+        const settle = (): void => {
+          underWay.delete(call);
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", abort);
+        };
+        const failed = (error: ComfyTabsError): void => {
+          settle();
+          reject(error);
+        };
+        const abort = (): void => failed(abortedError());
+        const call: Call = {
+          method,
+          args,
+          failed,
+          answered(answer) {
+            settle();
+            if ("ok" in answer) resolve(answer.ok as T);
+            else reject(errorFromWire(answer.error));
+          },
+          sent: 0,
+        };
+        const timer = setTimeout(() => failed(timeoutError(deadlineMs)), deadlineMs);
+        if (signal?.aborted) {
+          abort();
+          return;
+        }
+        signal?.addEventListener("abort", abort);
+        underWay.add(call);
+        send(call);
+      });
+    },
+    host(carry) {
+      current = carry;
+      for (const call of [...underWay]) send(call);
+    },
+    hostGone() {
+      current = undefined;
+    },
+    failAll(error) {
+      for (const call of [...underWay]) call.failed(error);
+    },
+  };
+}
+
+export const abortedError = (): ComfyTabsError<"aborted"> =>
+  new ComfyTabsError("aborted", "Aborted by its signal.", {});
+
+export const closedError = (): ComfyTabsError<"closed"> =>
+  new ComfyTabsError("closed", "This session is closed.", {});
+
+export const timeoutError = (afterMs: number): ComfyTabsError<"timeout"> =>
+  new ComfyTabsError("timeout", `No answer from the host in ${afterMs / 1000} s.`, { afterMs });

@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { identityKey } from "../protocol/names.ts";
+import type { ConnectOptions } from "./api.ts";
+import { connect } from "./index.ts";
+import type { Platform } from "./platform.ts";
+import { type Browser, createBrowser } from "./testing/browser.ts";
+
+let browser: Browser;
+beforeEach(() => {
+  browser = createBrowser();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  browser.end();
+});
+
+const silentRealm = () => ({ epoch: "silent", connect: () => {}, die: () => {} });
+const codeOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => "resolved",
+    ({ code }) => code,
+  );
+
+describe("connect", () => {
+  test("gives every call a handle on one link, which closes with the last of them", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const [one, two] = await Promise.all([page.connect(), page.connect()]);
+    expect(page.ports).toHaveLength(1);
+    expect([one.tabId, one.windowId]).toEqual([two.tabId, two.windowId]);
+    expect(await one.diagnostics()).toMatchObject({ tabs: 1, mode: "shared", tabId: one.tabId });
+
+    await one.close();
+    await one.close();
+    expect(await codeOf(one.diagnostics())).toBe("closed");
+    expect(() => one.on("mode", () => {})).toThrow("closed");
+    expect(await two.diagnostics()).toMatchObject({ tabs: 1 });
+
+    await two.close();
+    await expect.poll(comfy.liveSockets).toBe(0);
+    expect([page.hear.pagehide.size, page.hear.pageshow.size, page.pages.size]).toEqual([0, 0, 0]);
+    expect(browser.locks.names().filter((name) => !name.includes("/host/"))).toEqual([]);
+  });
+
+  test("connects anew after the last handle was closed, as the same tab", async () => {
+    const page = browser.openPage();
+    const first = await page.connect();
+    await first.close();
+    const second = await page.connect();
+    expect(second.tabId).toBe(first.tabId);
+    expect(second.windowId).not.toBe(first.windowId);
+    expect(await second.diagnostics()).toMatchObject({ tabs: 1 });
+  });
+
+  test("has a link of its own for every name", async () => {
+    const page = browser.openPage();
+    const [one, other] = [await page.connect({ name: "one" }), await page.connect({ name: "other" })];
+    expect(one.tabId).not.toBe(other.tabId);
+    expect(browser.made.map(({ name }) => name)).toEqual(["comfy-tabs/1/one", "comfy-tabs/1/other"]);
+  });
+
+  test("refuses a second call that wants another mode, worker, previews, or server by a known id", async () => {
+    const page = browser.openPage();
+    const given: ConnectOptions = {
+      servers: [{ id: "main", url: "http://comfy.test" }],
+      mode: "shared",
+      worker: new URL("https://app.test/worker.js"),
+    };
+    await page.connect(given);
+    const wrong = (options: Partial<ConnectOptions>) =>
+      expect(page.connect({ ...given, ...options })).rejects;
+    await wrong({ mode: "solo" }).toMatchObject({ code: "invalid-option", details: { option: "mode" } });
+    await wrong({ previews: "none" }).toMatchObject({ details: { option: "previews" } });
+    await wrong({ worker: "https://app.test/other.js" }).toMatchObject({ details: { option: "worker" } });
+    await wrong({ servers: [{ id: "main", url: "http://other.test" }] }).toMatchObject({
+      details: { option: "servers" },
+    });
+    await wrong({ servers: [{ id: "main", url: "http://comfy.test", weight: 2 }] }).toMatchObject({
+      details: { option: "servers" },
+    });
+    expect(await codeOf(page.connect({ ...given, worker: "https://app.test/worker.js" }))).toBe("resolved");
+    expect(page.ports).toHaveLength(1);
+  });
+
+  test("takes a component's own function that makes the worker for the same one", async () => {
+    const page = browser.openPage();
+    const options = () => ({ worker: () => new Worker("worker.js") });
+    await page.connect(options());
+    expect(await codeOf(page.connect(options()))).toBe("resolved");
+  });
+
+  test("adds servers that are named later, also ones that another tab has connected already", async () => {
+    const [page, other] = [browser.openPage(), browser.openPage()];
+    await other.connect({ servers: ["http://two.test"] });
+    const first = await page.connect();
+    const second = await page.connect({ servers: ["http://two.test", "http://comfy.test"] });
+    const named = ["http://comfy.test", "http://two.test"];
+    expect(first.servers().map(({ id }) => id)).toEqual(named);
+    expect(second.servers().map(({ id }) => id)).toEqual(named);
+    expect((await second.diagnostics()).servers.map(({ id }) => id)).toEqual(named);
+  });
+
+  test("does not name a server that the host refused in later handshakes", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const long = { id: "long", url: `http://comfy.test/${"x".repeat(2_000)}` };
+    expect(await codeOf(page.connect({ servers: [long] }))).toBe("invalid-option");
+    browser.killWorkers();
+    expect(await session.diagnostics()).toMatchObject({ epoch: "epoch-2" });
+  });
+
+  test("rejects where there is no page, and touches nothing while being imported", async () => {
+    expect(typeof window).toBe("undefined");
+    await expect(connect({ servers: ["http://comfy.test"] })).rejects.toMatchObject({
+      code: "unsupported-environment",
+      details: { missing: "window" },
+    });
+  });
+
+  test("gives up after 15 s without a handshake, and does not spoil the next call", async () => {
+    vi.useFakeTimers();
+    browser.workersAre(silentRealm);
+    const page = browser.openPage();
+    const outcome = Promise.all([codeOf(page.connect()), codeOf(page.connect())]);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(await outcome).toEqual(["timeout", "timeout"]);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+    const tabId = JSON.parse(page.storage.getItem(identityKey("comfy-tabs")) ?? "{}").tabId;
+    browser.killWorkers();
+    browser.workersAreReal();
+    expect((await page.connect()).tabId).toBe(tabId);
+  });
+
+  test.each([
+    [{ servers: [] }, "servers"],
+    [{ servers: ["ftp://comfy.test"] }, "servers"],
+    [{ servers: [{ url: "http://comfy.test", id: "" }] }, "id"],
+    [{ servers: [{ url: "http://comfy.test", weight: "2" }] }, "weight"],
+    [{ servers: [{ url: "http://comfy.test", broadcastTypes: "a" }] }, "broadcastTypes"],
+    [
+      {
+        servers: [
+          { url: "http://one.test", id: "a" },
+          { url: "http://two.test", id: "a" },
+        ],
+      },
+      "id",
+    ],
+    [{ name: "" }, "name"],
+    [{ mode: "best" }, "mode"],
+    [{ previews: "all" }, "previews"],
+    [{ logger: "loud" }, "logger"],
+    [{ logger: null }, "logger"],
+    [{ worker: 1 }, "worker"],
+  ])("refuses %j before anything is made", async (options, option) => {
+    const page = browser.openPage();
+    await expect(page.connect(options as never)).rejects.toMatchObject({
+      code: "invalid-option",
+      details: { option },
+    });
+    expect([page.ports, page.pages.size]).toEqual([[], 0]);
+  });
+});
+
+describe("the mode", () => {
+  const failing = () => {
+    const { port1, port2 } = new MessageChannel();
+    return {
+      port: port1,
+      failed: Promise.reject(new Error("the SharedWorker could not be loaded")),
+      close: () => port2.close(),
+    };
+  };
+
+  test("is shared where that can be had, and solo where there is no SharedWorker", async () => {
+    const [both, without] = [browser.openPage(), browser.openPage(undefined, { makeShared: undefined })];
+    expect((await (await both.connect()).diagnostics()).mode).toBe("shared");
+    expect((await (await without.connect()).diagnostics()).mode).toBe("solo");
+    expect(browser.comfy.sockets).toHaveLength(2);
+  });
+
+  test("falls back to solo when the SharedWorker cannot be loaded, and says why", async () => {
+    const warn = vi.fn();
+    const page = browser.openPage(undefined, { makeShared: failing });
+    const session = await page.connect({ logger: { debug() {}, warn } });
+    const mode = await new Promise((resolve) => session.on("mode", resolve));
+    expect(mode).toEqual({
+      mode: "solo",
+      epoch: "epoch-1",
+      reason: "the SharedWorker could not be loaded",
+    });
+    expect(warn).toHaveBeenCalledWith(
+      expect.stringMatching(/^\[window_\d+_.+\]$/),
+      "no host of this kind: the SharedWorker could not be loaded",
+    );
+  });
+
+  test("falls back also when the constructor throws, as in a sandboxed frame", async () => {
+    const makeShared = () => {
+      throw new Error("SecurityError");
+    };
+    const session = await browser.openPage(undefined, { makeShared }).connect();
+    expect((await session.diagnostics()).mode).toBe("solo");
+  });
+
+  test("is not changed against the app's wish", async () => {
+    const page = browser.openPage(undefined, { makeShared: failing });
+    expect(await codeOf(page.connect({ mode: "shared" }))).toBe("unsupported-environment");
+    expect(browser.made).toEqual([]);
+    expect((await (await browser.openPage().connect({ mode: "solo" })).diagnostics()).mode).toBe("solo");
+    const none = browser.openPage(undefined, { makeShared: undefined, makeSolo: undefined });
+    await expect(none.connect()).rejects.toMatchObject({ details: { missing: "Worker" } });
+  });
+
+  test("stays what it is after the handshake, whatever errors and deaths come", async () => {
+    let fail = (_error: Error): void => {};
+    const page = browser.openPage();
+    const shared = page.platform.makeShared as NonNullable<Platform["makeShared"]>;
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
+    page.platform.makeShared = (source, name) => ({ ...shared(source, name), failed });
+    const session = await page.connect();
+    fail(new Error("an error in the worker's script"));
+    page.platform.makeShared = shared;
+    browser.killWorkers();
+    expect(await session.diagnostics()).toMatchObject({ mode: "shared", epoch: "epoch-2" });
+  });
+});

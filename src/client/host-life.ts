@@ -1,0 +1,158 @@
+import { type Remote, wrap } from "comlink";
+import { nanoid } from "nanoid";
+import { errorFromWire } from "../protocol/errors.ts";
+import type { Epoch, PortId } from "../protocol/ids.ts";
+import { hostLock, tabLock } from "../protocol/names.ts";
+import {
+  type Answer,
+  acknowledgeEvery,
+  type EventEnvelope,
+  type Hello,
+  type HostEvent,
+  type SessionApi,
+  type TabEnvelope,
+  type Welcome,
+} from "../protocol/session-api.ts";
+import { type Carry, closedError, timeoutError } from "./calls.ts";
+import { holdLock, onLockFree } from "./locks.ts";
+import type { HostPort, LocksLike } from "./platform.ts";
+
+/** Starting a worker waits for the page that starts it: short deadlines would see deaths that are none. */
+const handshakeMs = 15_000;
+/** Nobody else has this name: a lock manager that does not grant it is broken, and done without. */
+const lockPatienceMs = 2_000;
+
+export type Greeting = Exclude<Welcome, { refused: string }>;
+
+export interface HostMeans {
+  readonly locks: LocksLike | undefined;
+  readonly hello: (portId: string, hasLock: boolean) => Hello;
+  /** The host has another page under our id. */
+  readonly renewIdentity: () => Promise<void>;
+  readonly onEvent: (event: HostEvent) => void;
+  /** After the handshake: this host is gone, or another one answers on its port. */
+  readonly onGone: (why: string) => void;
+  /** The page does not want a host any more. */
+  readonly closing: AbortSignal;
+}
+
+/** One life of one host, as this page sees it. */
+export interface HostLife {
+  readonly greeting: Greeting;
+  readonly carry: Carry;
+  post(envelope: TabEnvelope): void;
+  end(): void;
+}
+
+/**
+ * Shakes hands with a host.
+ *
+ * @throws ComfyTabsError `timeout`, `version-mismatch`, `closed`, or what the host says of the hello;
+ *   anything else means that there is no such host
+ */
+export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
+  const { locks, hello, onEvent, onGone, closing } = means;
+  const { port } = host;
+  const portId = nanoid();
+  // Where locks are refused, the host is told that there is none.
+  const unlock =
+    locks && (await holdLock(locks, tabLock(portId as PortId), lockPatienceMs).catch(() => undefined));
+  let stopWatching = (): void => {};
+  let epoch: string | undefined;
+  let over = false;
+
+  const post = (envelope: TabEnvelope): void => port.postMessage(envelope);
+  const acknowledge = createAcknowledger(post);
+  const end = (): void => {
+    if (over) return;
+    over = true;
+    stopWatching();
+    post({ comfyTabs: "goodbye" });
+    port.close();
+    host.close();
+    unlock?.();
+  };
+  const gone = (why: string): void => {
+    if (over) return;
+    end();
+    onGone(why);
+  };
+
+  port.addEventListener("message", ({ data }: MessageEvent<EventEnvelope>) => {
+    if (data?.comfyTabs !== "events" || over) return;
+    // The same port with another epoch: the browser has restarted the worker behind our back.
+    if (epoch !== undefined && data.epoch !== epoch) {
+      gone("another one answers on its port");
+      return;
+    }
+    for (const event of data.events) onEvent(event);
+    acknowledge(data);
+  });
+  const remote = wrap<SessionApi<Blob>>(port);
+
+  try {
+    const greeting = await inTime(
+      sayHello(remote, () => hello(portId, unlock !== undefined), means),
+      host.failed,
+      closing,
+    );
+    epoch = greeting.epoch;
+    if (locks) stopWatching = onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"));
+    return { greeting, carry: carrier(remote), post, end };
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+async function sayHello(
+  remote: Remote<SessionApi<Blob>>,
+  hello: () => Hello,
+  { renewIdentity }: HostMeans,
+): Promise<Greeting> {
+  for (;;) {
+    const answer: Answer<Welcome> = await remote.hello(JSON.stringify(hello()));
+    if ("error" in answer) throw errorFromWire(answer.error);
+    if (!("refused" in answer.ok)) return answer.ok;
+    await renewIdentity();
+  }
+}
+
+const carrier =
+  (remote: Remote<SessionApi<Blob>>): Carry =>
+  (method, args) =>
+    (remote[method] as unknown as (...given: readonly unknown[]) => Promise<Answer<unknown>>)(...args);
+
+/** The handshake, unless it fails, lasts too long, or nobody waits for it any more. */
+function inTime(
+  greeting: Promise<Greeting>,
+  failed: Promise<never>,
+  closing: AbortSignal,
+): Promise<Greeting> {
+  let settle = (): void => {};
+  return new Promise<Greeting>((resolve, reject) => {
+    const timer = setTimeout(() => reject(timeoutError(handshakeMs)), handshakeMs);
+    const close = (): void => reject(closedError());
+    if (closing.aborted) close();
+    closing.addEventListener("abort", close);
+    settle = () => {
+      clearTimeout(timer);
+      closing.removeEventListener("abort", close);
+    };
+    failed.catch(reject);
+    greeting.then(resolve, reject);
+  }).finally(() => settle());
+}
+
+/** Flow control: the host keeps a window, and coalesces beyond it. */
+function createAcknowledger(post: (envelope: TabEnvelope) => void): (envelope: EventEnvelope) => void {
+  let [batches, bytes] = [0, 0];
+  return ({ batch, events }) => {
+    batches += 1;
+    for (const event of events)
+      if (event.kind === "task" && event.event.type === "preview") bytes += event.event.image.byteLength;
+    if (batches < acknowledgeEvery.batches && bytes < acknowledgeEvery.bytes) return;
+    [batches, bytes] = [0, 0];
+    post({ comfyTabs: "ack", batch });
+  };
+}

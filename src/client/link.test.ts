@@ -1,0 +1,315 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { PortTaskEvent } from "../protocol/tasks.ts";
+import type { Task } from "./api.ts";
+import { type Browser, createBrowser } from "./testing/browser.ts";
+import { greeting, scriptedRealm } from "./testing/scripted.ts";
+import { copyOf } from "./testing/storage.ts";
+
+const workflow = { "1": { class_type: "SaveImage", inputs: {} } };
+const codeOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => "resolved",
+    ({ code }) => code,
+  );
+
+let browser: Browser;
+beforeEach(() => {
+  browser = createBrowser();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  browser.end();
+});
+
+async function kindsOf(task: Task): Promise<string[]> {
+  const kinds: string[] = [];
+  for await (const { type } of task) kinds.push(type);
+  return kinds;
+}
+
+const isAt = (task: Task | undefined, status: Task["status"]) =>
+  expect.poll(() => task?.status, { timeout: 5_000 }).toBe(status);
+
+describe("the death of the host", () => {
+  test("does not break a task's iterator, nor its ending", async () => {
+    const { comfy } = browser;
+    const session = await browser.openPage().connect();
+    const task = await session.submit(workflow);
+    const kinds = kindsOf(task);
+    await isAt(task, "queued");
+    const promptId = task.promptId ?? "";
+    comfy.start(promptId);
+    for (let value = 1; value <= 9; value += 1) {
+      comfy.progress(promptId, value);
+      await expect.poll(() => task.progress?.value).toBe(value);
+    }
+    const modes: string[] = [];
+    session.on("mode", ({ epoch }) => modes.push(epoch));
+    browser.killWorkers();
+    await expect.poll(() => modes).toEqual(["epoch-1", "epoch-2"]);
+    expect([task.status, session.tasks()]).toEqual(["running", [task]]);
+    await expect.poll(comfy.liveSockets).toBe(1);
+    await expect.poll(() => comfy.requests.filter((one) => one.includes("/queue")).length).toBeGreaterThan(0);
+    comfy.finish(promptId);
+    expect(await kinds).toContain("succeeded");
+    expect(comfy.prompts).toHaveLength(1);
+  });
+
+  test("lets calls wait for the next host, which hears them in their order", async () => {
+    const session = await browser.openPage().connect();
+    const silent = scriptedRealm();
+    browser.killWorkers();
+    browser.workersAre(() => silent.realm);
+    const [first, second] = [session.clientId("http://comfy.test"), session.diagnostics()];
+    expect(await second).toMatchObject({ tabId: session.tabId });
+    expect(silent.calls.map(({ method }) => method)).toEqual(["hello", "clientId", "diagnostics"]);
+    await session.close();
+    expect(await codeOf(first)).toBe("closed");
+  });
+
+  test("is told to the next host with the newest of every open task, and nothing of settled ones", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const session = await page.connect();
+    const [open, settled] = [
+      await session.submit(workflow, { label: "open" }),
+      await session.submit(workflow),
+    ];
+    await Promise.all([isAt(open, "queued"), isAt(settled, "queued")]);
+    comfy.start(open.promptId ?? "");
+    comfy.progress(open.promptId ?? "", 1);
+    comfy.finish(settled.promptId ?? "");
+    await settled.result();
+    await expect.poll(() => open.progress).toBeDefined();
+    let newest = 0;
+    open.on("progress", ({ seq }) => {
+      newest = seq;
+    });
+    await Promise.resolve();
+    const next = scriptedRealm();
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    await expect.poll(() => next.hellos().length).toBe(1);
+    expect(next.hellos()[0].tasks).toEqual([
+      {
+        taskId: open.id,
+        promptId: open.promptId,
+        serverId: "http://comfy.test",
+        label: "open",
+        lastSeq: newest,
+        settled: false,
+      },
+    ]);
+  });
+
+  test("is survived also when the next hosts cannot be had at once", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const { makeShared } = page.platform;
+    let tries = 0;
+    page.platform.makeShared = (source, name) => {
+      tries += 1;
+      if (tries === 1) throw new Error("not now");
+      return makeShared?.(source, name) as never;
+    };
+    browser.killWorkers();
+    expect(await session.diagnostics()).toMatchObject({ epoch: "epoch-2" });
+    expect(tries).toBe(2);
+  });
+
+  test("ends calls with version-mismatch when the next host speaks another language", async () => {
+    const session = await browser.openPage().connect();
+    const details = { ours: "2.0", theirs: "1.0" };
+    const stranger = scriptedRealm({
+      hello: () => ({ error: { code: "version-mismatch", message: "No.", details } }),
+    });
+    browser.workersAre(() => stranger.realm);
+    browser.killWorkers();
+    await expect(session.diagnostics()).rejects.toMatchObject({ code: "version-mismatch", details });
+  });
+
+  test("is not tried to be survived after close, not even in the middle of a handshake", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const silent = scriptedRealm({ hello: () => undefined });
+    browser.workersAre(() => silent.realm);
+    browser.killWorkers();
+    const call = codeOf(session.diagnostics());
+    await expect.poll(() => silent.hellos().length).toBe(1);
+    await session.close();
+    expect(await call).toBe("closed");
+    await expect.poll(() => silent.envelopes.map(({ comfyTabs }) => comfyTabs)).toEqual(["goodbye"]);
+    expect(browser.locks.names()).toEqual(["comfy-tabs/1/host/scripted"]);
+  });
+});
+
+describe("another host on the same port", () => {
+  test("is greeted on a port of its own, and calls under way are repeated there", async () => {
+    const first = scriptedRealm({ clientId: () => undefined });
+    browser.workersAre(() => first.realm);
+    const session = await browser.openPage().connect();
+    const call = session.clientId("http://comfy.test");
+    await expect.poll(() => first.calls.length).toBe(2);
+    const second = scriptedRealm({ clientId: () => ({ ok: "client-2" }) }, "restarted");
+    browser.workersAre(() => second.realm);
+    browser.forgetWorkers();
+    first.say([], "restarted");
+    expect(await call).toBe("client-2");
+    expect(second.hellos()).toHaveLength(1);
+    await expect.poll(() => first.envelopes.map(({ comfyTabs }) => comfyTabs)).toEqual(["goodbye"]);
+  });
+});
+
+describe("a tab's id that the host gives to another page", () => {
+  test("is renewed, and the tab says hello again as a new one", async () => {
+    let taken = "";
+    const host = scriptedRealm({
+      hello: (json) => {
+        const { tabId } = JSON.parse(json as string);
+        taken ||= tabId;
+        return {
+          ok: tabId === taken ? { refused: "tab-id-taken", epoch: "scripted" } : greeting("scripted"),
+        };
+      },
+    });
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    const [first, second] = host.hellos();
+    expect([second.tabId, second.tabId === taken]).toEqual([session.tabId, false]);
+    expect(second.tabSecret).not.toBe(first.tabSecret);
+  });
+
+  test("is what tells a duplicate without Web Locks: it forgets the tasks of its original", async () => {
+    browser = createBrowser({ hasLocks: false });
+    const original = browser.openPage();
+    const session = await original.connect();
+    const task = await session.submit(workflow);
+    const duplicate = await browser.openPage(copyOf(original.storage)).connect();
+    expect(duplicate.tabId).not.toBe(session.tabId);
+    expect([duplicate.tasks(), session.tasks()]).toEqual([[], [task]]);
+  });
+});
+
+describe("a reload", () => {
+  test("finds the tab's tasks as they are, and hears how they end", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const session = await page.connect();
+    const { id } = await session.submit(workflow, { label: "mine" });
+    await isAt(session.task(id), "queued");
+    page.fire("pagehide", false);
+    page.crash();
+    const again = await browser.openPage(page.storage).connect();
+    const task = again.task(id) as Task;
+    expect([again.tabId, task.label, task.status]).toEqual([session.tabId, "mine", "queued"]);
+    comfy.start(task.promptId ?? "");
+    comfy.finish(task.promptId ?? "");
+    expect(await kindsOf(task)).toEqual(["accepted", "started", "succeeded"]);
+    expect((await task.result()).taskId).toBe(id);
+  });
+
+  test("together with the host's death leaves the tasks to be found at the server", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const { id } = await (await page.connect()).submit(workflow);
+    await expect.poll(() => comfy.prompts.length).toBe(1);
+    browser.killWorkers();
+    page.crash();
+    const task = (await browser.openPage(page.storage).connect()).task(id);
+    await isAt(task, "running");
+    comfy.finish(task?.promptId ?? "");
+    expect((await task?.result())?.taskId).toBe(id);
+    expect(comfy.prompts).toHaveLength(1);
+  });
+});
+
+describe("the back/forward cache", () => {
+  const envelopesOf = (host: ReturnType<typeof scriptedRealm>) =>
+    host.envelopes.map(({ comfyTabs }) => comfyTabs);
+
+  test("keeps the host from posting, and others may have the identity meanwhile", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const page = browser.openPage();
+    await page.connect();
+    const identity = browser.locks.names().find((name) => name.includes("/identity/")) ?? "";
+    page.fire("pagehide", true);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend"]);
+    expect(browser.locks.isHeld(identity)).toBe(false);
+    page.fire("pageshow", true);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume"]);
+    expect(browser.locks.isHeld(identity)).toBe(true);
+    page.fire("pageshow", false);
+    page.fire("pagehide", false);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume", "goodbye"]);
+  });
+
+  test("gives back a page that learns of the tasks of the tab's next page", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const own = await session.submit(workflow);
+    page.fire("pagehide", true);
+    const next = browser.openPage(page.storage);
+    const other = await (await next.connect()).submit(workflow);
+    next.fire("pagehide", false);
+    next.crash();
+    page.fire("pageshow", true);
+    await expect.poll(() => session.tasks().map(({ id }) => id)).toEqual([own.id, other.id]);
+  });
+
+  test("gives back a page that is another tab now, if a duplicate has become the old one", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const page = browser.openPage();
+    const session = await page.connect();
+    const task = await session.submit(workflow);
+    const [result, kinds] = [codeOf(task.result()), kindsOf(task)];
+    page.fire("pagehide", true);
+    const duplicate = await browser.openPage(copyOf(page.storage)).connect();
+    expect([duplicate.tabId, duplicate.tasks().length]).toEqual([session.tabId, 1]);
+    page.fire("pageshow", true);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await result).toBe("not-found");
+    await kinds;
+    expect(session.tabId).not.toBe(duplicate.tabId);
+    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId, tasks: { open: 0 } });
+    expect(session.tasks()).toEqual([]);
+  });
+});
+
+describe("acknowledgements", () => {
+  const acks = (host: ReturnType<typeof scriptedRealm>) =>
+    host.envelopes.flatMap(({ comfyTabs, batch }) => (comfyTabs === "ack" ? [batch] : []));
+  const preview = (bytes: number): PortTaskEvent => ({
+    type: "preview",
+    taskId: "somebody's",
+    seq: 1,
+    at: 0,
+    nodeId: "1",
+    image: new ArrayBuffer(bytes),
+  });
+
+  test("go out every 8 batches, and earlier after a mebibyte of previews", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    await browser.openPage().connect();
+    for (let batch = 1; batch <= 17; batch += 1) host.say([]);
+    await expect.poll(() => acks(host)).toEqual([8, 16]);
+    host.say([{ kind: "task", event: preview(600_000) }]);
+    host.say([{ kind: "task", event: preview(600_000) }]);
+    await expect.poll(() => acks(host)).toEqual([8, 16, 19]);
+    for (let batch = 20; batch <= 27; batch += 1) host.say([]);
+    await expect.poll(() => acks(host)).toEqual([8, 16, 19, 27]);
+  });
+
+  test("are not kept back by listeners that throw", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    session.on("message", () => {
+      throw new Error("my own fault");
+    });
+    const message = { kind: "message", serverId: "main", type: "custom", data: 1 } as const;
+    for (let number = 1; number <= 8; number += 1) host.say([{ ...message, number }]);
+    await expect.poll(() => acks(host)).toEqual([8]);
+  });
+});

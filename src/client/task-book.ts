@@ -1,0 +1,121 @@
+import { isEnding } from "../protocol/mailbox.ts";
+import type { KnownTask } from "../protocol/session-api.ts";
+import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
+import type { Logger, Task } from "./api.ts";
+import type { Calls } from "./calls.ts";
+import { type Identity, newest } from "./identity.ts";
+import { createTask } from "./task.ts";
+import { createTaskLog, type TaskLog } from "./task-log.ts";
+
+/** The tab's tasks as this page knows them, and what of them is to outlive the page or its host. */
+export interface TaskBook {
+  readonly tasks: ReadonlyMap<string, Task>;
+  /** Notes a task that the host is about to be told of, so that a reload in between does not forget it. */
+  expect(task: Omit<KnownTask, "lastSeq" | "settled">): void;
+  /** Makes, or brings up to date, a task that the host tells of. */
+  take(snapshot: TaskSnapshot): Task;
+  takeAll(snapshots: readonly TaskSnapshot[]): void;
+  takeEvent(event: PortTaskEvent): void;
+  /** Calls back once, when the task has ended or nothing more of it will come. */
+  whenOver(taskId: string, then: () => void): void;
+  forget(taskId: string): void;
+  /** They are another tab's. */
+  forgetAll(): void;
+  /** Another page of this tab knows these. */
+  learn(tasks: readonly KnownTask[]): void;
+  /** What a new host, or the page's own next life, is to be told: the open ones. */
+  known(): KnownTask[];
+  /** Nothing more of any task will come. */
+  close(): void;
+}
+
+export function createTaskBook(identity: Identity, logger: Logger, call: Calls["call"]): TaskBook {
+  const tasks = new Map<string, Task>();
+  const logs = new Map<string, TaskLog>();
+  /** Settled ones are not in it: whoever comes later finds their endings at the host. */
+  const open = new Map(identity.tasks.map((task) => [task.taskId, task]));
+
+  function logOf(taskId: string): TaskLog {
+    const log = logs.get(taskId) ?? createTaskLog(logger);
+    logs.set(taskId, log);
+    return log;
+  }
+
+  function note(taskId: string, { promptId, serverId, lastSeq, ending }: TaskLog): void {
+    if (ending) open.delete(taskId);
+    else
+      open.set(taskId, {
+        ...open.get(taskId),
+        taskId,
+        lastSeq,
+        settled: false,
+        ...(promptId === undefined ? {} : { promptId }),
+        ...(serverId === undefined ? {} : { serverId }),
+      });
+  }
+
+  function takeSnapshot(snapshot: TaskSnapshot): Task {
+    const { taskId: id, label, createdAt } = snapshot;
+    const log = logOf(id);
+    const task =
+      tasks.get(id) ?? createTask({ id, label, createdAt, log, call, forget: () => book.forget(id) });
+    tasks.set(id, task);
+    log.takeSnapshot(snapshot);
+    note(id, log);
+    return task;
+  }
+
+  const save = (): void => identity.save(book.known());
+
+  function drop(taskId: string): void {
+    logs.get(taskId)?.end("dismissed");
+    logs.delete(taskId);
+    tasks.delete(taskId);
+    open.delete(taskId);
+  }
+
+  const book: TaskBook = {
+    tasks,
+    expect(task) {
+      open.set(task.taskId, { ...task, lastSeq: 0, settled: false });
+      logOf(task.taskId); // its events may come before the answer that makes it a task
+      save();
+    },
+    take(snapshot) {
+      const task = takeSnapshot(snapshot);
+      save();
+      return task;
+    },
+    takeAll(snapshots) {
+      for (const snapshot of snapshots) takeSnapshot(snapshot);
+      save();
+    },
+    takeEvent(event) {
+      const log = logs.get(event.taskId);
+      if (!log?.take(event) || (event.type !== "accepted" && !isEnding(event))) return;
+      note(event.taskId, log);
+      save();
+    },
+    whenOver(taskId, then) {
+      logOf(taskId).whenOver(then);
+    },
+    forget(taskId) {
+      drop(taskId);
+      save();
+    },
+    forgetAll() {
+      for (const taskId of [...logs.keys(), ...open.keys()]) drop(taskId);
+    },
+    learn(more) {
+      for (const task of more) if (!logs.has(task.taskId)) open.set(task.taskId, task);
+    },
+    known() {
+      const lastSeq = (known: KnownTask): number => logs.get(known.taskId)?.lastSeq ?? known.lastSeq;
+      return newest([...open.values()].map((known) => ({ ...known, lastSeq: lastSeq(known) })));
+    },
+    close() {
+      for (const log of logs.values()) log.end("closed");
+    },
+  };
+  return book;
+}
