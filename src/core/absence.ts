@@ -1,4 +1,5 @@
 import { stopTask } from "./cancel.ts";
+import { reachServers } from "./connection.ts";
 import type { JournalEntry } from "./journal.ts";
 import { restore } from "./recovery.ts";
 import type { Coordinator, Tab, Task } from "./state.ts";
@@ -63,6 +64,7 @@ export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[])
     // Its page may be back by now.
     if (task && tab.ports.size === 0) stopTask(c, task);
   }
+  reachServers(c);
 }
 
 /** Ended tasks are kept for a day, also in the journal, for a tab that is opened again. */

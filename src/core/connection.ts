@@ -23,6 +23,36 @@ export function connect(c: Coordinator, server: Server): void {
   openSocket(c, server);
 }
 
+/**
+ * Connects to every server that is wanted, the first time perhaps under the client id of a host before us:
+ * then we hear its prompts' messages. Never while that host may live, for ComfyUI keeps one socket an id.
+ */
+export function reachServers(c: Coordinator): void {
+  for (const server of c.servers.values()) {
+    if (server.connection.at !== "idle" || server.inheriting !== undefined || !isWanted(c, server)) continue;
+    const former = server.socketsOpened === 0 ? formerClientId(c, server) : undefined;
+    if (former === undefined) {
+      connect(c, server);
+      continue;
+    }
+    server.inheriting = former;
+    const epoch = former.slice(0, former.lastIndexOf("-"));
+    c.effects.push({ do: "probe-host", epoch, server: server.key });
+  }
+}
+
+function formerClientId(c: Coordinator, server: Server): string | undefined {
+  return openTasksAt(c, server).find(({ clientId }) => clientId?.includes("-"))?.clientId;
+}
+
+export function hostProbed(c: Coordinator, server: Server, dead: boolean): void {
+  const { inheriting } = server;
+  server.inheriting = undefined;
+  if (server.connection.at !== "idle") return;
+  if (dead && inheriting !== undefined) server.clientId = inheriting;
+  connect(c, server);
+}
+
 function openSocket(c: Coordinator, server: Server): void {
   clearTimer(c, `connect ${server.key}`);
   c.lastKey += 1;

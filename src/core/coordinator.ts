@@ -5,6 +5,7 @@ import {
   connect,
   diagnosisAnswered,
   handshakeTimedOut,
+  hostProbed,
   releaseIfUnwanted,
   replaceSocket,
   socketClosed,
@@ -112,6 +113,11 @@ function take(c: Coordinator, fact: Fact): void {
       const port = c.ports.get(fact.port);
       const { transferId, loaded, total } = fact;
       if (port) deliver(c, port, { kind: "transfer", transferId, loaded, total });
+      return;
+    }
+    case "host-probed": {
+      const server = c.servers.get(fact.server);
+      if (server) hostProbed(c, server, fact.dead);
       return;
     }
     case "socket-opened":

@@ -13,6 +13,8 @@ export type Effect =
     }
   /** After this no more facts of that socket count, whatever the platform still says. */
   | { readonly do: "close-socket"; readonly socket: SocketKey }
+  /** Is the host of this epoch dead? Only its lock tells, and only where it is granted without stealing. */
+  | { readonly do: "probe-host"; readonly epoch: string; readonly server: ServerKey }
   | { readonly do: "send-text"; readonly socket: SocketKey; readonly text: string }
   | {
       readonly do: "request";

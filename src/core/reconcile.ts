@@ -69,8 +69,9 @@ export function surveyAnswered(
 /** What nobody will tell us has to be asked for more often. */
 function paceOf(c: Coordinator, server: Server): "queued" | "running" | "unheard" {
   const open = openTasksAt(c, server);
-  if (open.some((task) => task.clientId !== server.clientId && task.accepted && !task.registered))
-    return "unheard";
+  const isUnheard = (task: Task): boolean =>
+    task.accepted && !task.registered && (task.unheard || task.clientId !== server.clientId);
+  if (open.some(isUnheard)) return "unheard";
   return open.some(({ stage }) => stage.at === "queued") ? "queued" : "running";
 }
 

@@ -24,6 +24,8 @@ function successor(journal: JournalModel, kind: "memory" | "indexeddb" = "indexe
 
 const accept = (host: ScriptedHost, promptId: string): void =>
   host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+const openings = (host: ScriptedHost) =>
+  host.effects.flatMap((effect) => (effect.do === "open-socket" ? [effect.clientId] : []));
 const posts = (host: ScriptedHost) => host.pending("/prompt").filter(({ method }) => method === "POST");
 const queueOf = (running: string[], pending: string[] = []) => ({
   queue_running: running.map((id) => [1, id, {}, {}, []]),
@@ -104,6 +106,29 @@ describe("a task whose host died", () => {
     host.reply("/queue", queueOf([promptId]));
     host.pass(2_100);
     expect(host.pending("/queue")).toHaveLength(1);
+  });
+
+  test("is heard on under the client id of its former host, once that is known to be dead", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    const host = successor(journal);
+    const again = host.tab("anna");
+    expect(openings(host)).toEqual(openings(first));
+    host.openSocket();
+    host.say({ type: "progress", promptId, nodeId: "1", value: 3, max: 9 });
+    expect(again.taskEvents(taskId).at(-1)).toMatchObject({ type: "progress", value: 3 });
+  });
+
+  test("is never listened for under the client id of a host that may be alive", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    accept(first, anna.submit("portrait").promptId);
+    const host = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", formerHost: "alive" });
+    host.tab("anna");
+    expect(openings(host)).toHaveLength(1);
+    expect(openings(host)).not.toEqual(openings(first));
   });
 
   test("and had ended is there with its ending, which is told once", () => {

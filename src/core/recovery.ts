@@ -2,7 +2,6 @@ import { wireError } from "../protocol/errors.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { pursueCancel } from "./cancel.ts";
-import { connect } from "./connection.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
@@ -56,7 +55,7 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
   const declared = entry.serverKey === undefined ? undefined : serverFrom(tab, entry);
   if (declared && (entry.accepted || entry.registered || entry.posts > 0)) {
     bindTo(c, task, declared);
-    connect(c, serverFor(c, declared));
+    task.unheard = true;
     if (entry.accepted || entry.registered) {
       task.stage = { at: "queued" };
       task.suspicion = "socket-broke";

@@ -98,6 +98,7 @@ function tell(
   task.lastNewsAt = c.moment.now;
   task.misses = 0;
   task.stalled = false;
+  task.unheard = false;
 
   switch (message.type) {
     case "execution_start":

@@ -20,6 +20,7 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
     url,
     connection: { at: "idle" },
     clientId: mintClientId(c),
+    inheriting: undefined,
     socketsOpened: 0,
     attempt: 0,
     queueRemaining: undefined,

@@ -3,7 +3,7 @@ import type { HostDiagnostics, Registration, Welcome } from "../protocol/session
 import { protocolVersion } from "../protocol/version.ts";
 import { tabLeft, tabReturned, tasksOf } from "./absence.ts";
 import { cancelTask } from "./cancel.ts";
-import { connect, releaseIfUnwanted } from "./connection.ts";
+import { connect, reachServers, releaseIfUnwanted } from "./connection.ts";
 import { answer, deliver, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
@@ -32,8 +32,7 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
     heldWrites: [],
   };
   c.tabs.set(tab.tabId, tab);
-  // The sockets open while the journal is read.
-  for (const server of declareServers(c, tab, hello.servers)) connect(c, server);
+  declareServers(c, tab, hello.servers);
   tab.claiming += 1;
   c.arriving.add(key);
   c.lastKey += 1;
@@ -69,6 +68,7 @@ export function tabClaimed(
     return;
   }
   tabReturned(c, tab);
+  reachServers(c);
   // Everything until now is in the snapshot.
   c.ports.get(key)?.outbox.drop(() => true);
   answer(c, call, { ok: welcome(c, tab) });

@@ -98,6 +98,8 @@ export interface Server {
   readonly url: string;
   connection: Connection;
   clientId: string;
+  /** A former host's client id, while it is found out whether that host is dead. */
+  inheriting: string | undefined;
   socketsOpened: number;
   /** The attempt to go on with when a connection that never proved itself is lost. */
   attempt: number;
@@ -196,6 +198,8 @@ export interface Task {
   readonly cancelAfterMs: number | undefined;
   /** When it will be cancelled unless the page comes back; epoch milliseconds. */
   cancelAt: number | undefined;
+  /** Taken over from another host, and no frame of it has come yet: it is asked for more often. */
+  unheard: boolean;
   /** The owner was told that nothing moves. */
   stalled: boolean;
   /** A second run under its id was seen. */

@@ -129,6 +129,7 @@ export function newTask(
     tabId: tab.tabId,
     clientId: undefined,
     cancelAt: undefined,
+    unheard: false,
     stalled: false,
     twin: false,
     submission: undefined,

@@ -85,6 +85,8 @@ export interface ScriptedHostOptions {
   /** Shared with a former host, it is what outlived that. Default: an empty one. */
   readonly journal?: JournalModel;
   readonly epoch?: string;
+  /** What its lock tells of the host before. Default: dead. */
+  readonly formerHost?: "dead" | "alive";
   /** Whether the journal outlives its host. */
   readonly journalKind?: "memory" | "indexeddb";
 }
@@ -93,6 +95,7 @@ export function scriptedHost({
   journal = journalModel(),
   epoch = "epoch-1",
   journalKind = "memory",
+  formerHost = "dead",
 }: ScriptedHostOptions = {}): ScriptedHost {
   const coordinator = createCoordinator({ epoch, mode: "shared", build: "test", journal: journalKind });
   const watcher = watch(coordinator);
@@ -138,6 +141,9 @@ export function scriptedHost({
         (held ?? next).push({ type: "journal-written", write: effect.write, outcome });
         return;
       }
+      case "probe-host":
+        next.push({ type: "host-probed", server: effect.server, dead: formerHost === "dead" });
+        return;
       case "erase-journal":
         journal.erase(effect.taskIds);
         return;
