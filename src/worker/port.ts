@@ -9,6 +9,7 @@ import type { Accounts } from "./accounts.ts";
 import { filteringEndpoint, type PortLike, type TabEndpoint } from "./endpoint.ts";
 import {
   BadField,
+  BadWorkflow,
   readFileRequest,
   readHello,
   readId,
@@ -223,6 +224,8 @@ class Refusal extends Error {
 
 function errorOf(thrown: unknown): WireError {
   if (thrown instanceof Refusal) return thrown.error;
+  if (thrown instanceof BadWorkflow)
+    return wireError(thrown.problem.code, thrown.message, { path: thrown.problem.path });
   if (thrown instanceof BadField)
     return wireError("invalid-option", `"${thrown.message}" is missing or not what it has to be.`, {
       option: thrown.message,
