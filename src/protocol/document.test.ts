@@ -5,6 +5,7 @@ import { hostLock, tabLock } from "./names.ts";
 import {
   acknowledgeEvery,
   argumentLimit,
+  type EventEnvelope,
   type Hello,
   type HostEvent,
   type TabEnvelope,
@@ -15,72 +16,53 @@ import type { PortTaskEvent } from "./tasks.ts";
 import { protocolVersion } from "./version.ts";
 
 const page = readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8");
-/** What the page sets in code: whole, and word by word. */
-const inCode = [...page.matchAll(/```[^`]+```|`([^`]+)`/g)].map(([block, inline]) => inline ?? block);
-const words = new Set(inCode.flatMap((code) => code.split(/[^\w-]+/)));
+/** What is set in code, inline and in blocks. */
+const codeIn = (text: string): string[] =>
+  [...text.matchAll(/```([^`]+)```|`([^`]+)`/g)].map(([, block, inline]) => block ?? inline ?? "");
 
-/** The compiler asks for every name here; the test asks the page for it. */
-const names = {
-  "task event": {
-    accepted: 0,
-    queued: 0,
-    started: 0,
-    cached: 0,
-    node: 0,
-    progress: 0,
-    preview: 0,
-    text: 0,
-    output: 0,
-    warning: 0,
-    gap: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    lost: 0,
-  } satisfies Record<PortTaskEvent["type"], 0>,
-  "kind of event": { task: 0, server: 0, transfer: 0, message: 0 } satisfies Record<HostEvent["kind"], 0>,
-  "word of a page": { ack: 0, suspend: 0, resume: 0, goodbye: 0 } satisfies Record<
-    TabEnvelope["comfyTabs"],
-    0
-  >,
-  "part of a hello": {
-    protocol: 0,
-    build: 0,
-    portId: 0,
-    tabId: 0,
-    tabSecret: 0,
-    windowId: 0,
-    servers: 0,
-    tasks: 0,
-    previews: 0,
-    hasLock: 0,
-  } satisfies Record<keyof Hello, 0>,
-  "part of a welcome": {
-    protocol: 0,
-    build: 0,
-    epoch: 0,
-    mode: 0,
-    servers: 0,
-    tasks: 0,
-  } satisfies Record<keyof Extract<Welcome, { mode: unknown }>, 0>,
-  refusal: { "tab-id-taken": 0 } satisfies Record<Extract<Welcome, { refused: string }>["refused"], 0>,
+type Names<Name extends PropertyKey> = { readonly [N in Name]: 0 };
+
+/** The compiler asks for every name here. */
+const taskEvents: Names<PortTaskEvent["type"]> = {
+  ...{ accepted: 0, queued: 0, started: 0, cached: 0, node: 0, progress: 0, preview: 0, text: 0 },
+  ...{ output: 0, warning: 0, gap: 0, succeeded: 0, failed: 0, cancelled: 0, lost: 0 },
 };
+const eventKinds: Names<HostEvent["kind"]> = { task: 0, server: 0, transfer: 0, message: 0 };
+const pageWords: Names<TabEnvelope["comfyTabs"]> = { ack: 0, suspend: 0, resume: 0, goodbye: 0 };
+const hello: Names<keyof Hello> = {
+  ...{ protocol: 0, build: 0, portId: 0, tabId: 0, tabSecret: 0, windowId: 0 },
+  ...{ servers: 0, tasks: 0, previews: 0, hasLock: 0 },
+};
+const welcome: Names<keyof Extract<Welcome, { mode: unknown }>> = {
+  ...{ protocol: 0, build: 0, epoch: 0, mode: 0, servers: 0, tasks: 0 },
+};
+const refusals: Names<Extract<Welcome, { refused: string }>["refused"]> = { "tab-id-taken": 0 };
+const envelope: Names<keyof EventEnvelope> = { comfyTabs: 0, epoch: 0, batch: 0, events: 0 };
 
 describe("PROTOCOL.md", () => {
-  test.each(Object.entries(names).flatMap(([what, all]) => Object.keys(all).map((name) => ({ what, name }))))(
-    "names the $what `$name`",
-    ({ name }) => {
-      expect(words).toContain(name);
-    },
-  );
+  test.each<[string, string, object]>([
+    ["task event", "Task events have", taskEvents],
+    ["kind of event", "| `kind`", eventKinds],
+    ["word of a page", "| `comfyTabs`", pageWords],
+    ["part of a hello", "2. It connects", hello],
+    ["part of a welcome", "4. The host answers", welcome],
+    ["refusal", "4. The host answers", refusals],
+    ["part of an envelope", "### `events`", envelope],
+  ])("names every %s where it says `%s`", (_, start, all) => {
+    const from = page.slice(page.indexOf(`\n${start}`));
+    // An item or a table is one paragraph; after a heading there are two.
+    const paragraphs = from.trimStart().split(/\n\n|\n\d\. /);
+    const said = codeIn(paragraphs.slice(0, start.startsWith("#") ? 2 : 1).join("\n\n"));
+    expect(said.flatMap((code) => code.split(/[^\w-]+/))).toEqual(expect.arrayContaining(Object.keys(all)));
+  });
 
   test("is of the version that the code says", () => {
     expect(page).toContain(`Version ${protocolVersion.major}.${protocolVersion.minor}.`);
   });
 
   test("spells the locks as they are asked for", () => {
-    expect(inCode).toContain(tabLock("<portId>" as PortId));
-    expect(inCode).toContain(hostLock("<epoch>" as Epoch));
+    expect(codeIn(page)).toContain(tabLock("<portId>" as PortId));
+    expect(codeIn(page)).toContain(hostLock("<epoch>" as Epoch));
   });
 
   test("tells the limits in force", () => {
