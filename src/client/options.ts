@@ -3,10 +3,6 @@ import { ComfyTabsError } from "../protocol/errors.ts";
 import type { ServerDeclaration } from "../protocol/session-api.ts";
 import type { ConnectOptions } from "./api.ts";
 
-export function invalidOption(option: string, message: string): ComfyTabsError<"invalid-option"> {
-  return new ComfyTabsError("invalid-option", message, { option });
-}
-
 export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
   readonly servers: readonly ServerDeclaration[];
   readonly name: string;
@@ -14,10 +10,21 @@ export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
   readonly previews: NonNullable<ConnectOptions["previews"]>;
 }
 
+export function invalidOption(option: string, message: string): ComfyTabsError<"invalid-option"> {
+  return new ComfyTabsError("invalid-option", message, { option });
+}
+
+/** @param wanted what the option has to be, in words. @throws {@link ComfyTabsError} `invalid-option` */
+export function demand(holds: boolean, option: string, wanted: string): void {
+  if (!holds) throw invalidOption(option, `\`${option}\` has to be ${wanted}.`);
+}
+
+export const isText = (value: unknown, longest: number): value is string =>
+  typeof value === "string" && value !== "" && value.length <= longest;
+
 /** @throws {@link ComfyTabsError} `invalid-option`, with a sentence on what the option has to be */
 export function checkOptions(options: ConnectOptions): CheckedOptions {
-  if (typeof options !== "object" || options === null)
-    throw invalidOption("options", "connect takes an object.");
+  demand(typeof options === "object" && options !== null, "options", "an object");
   const {
     servers,
     name = "comfy-tabs",
@@ -26,19 +33,19 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     worker,
     logger = "warn",
   } = options;
-  if (!Array.isArray(servers) || servers.length === 0)
-    throw invalidOption("servers", "`servers` has to name at least one server.");
-  if (typeof name !== "string" || name === "" || name.length > 200)
-    throw invalidOption("name", "`name` has to be a text of 1 to 200 characters.");
-  const choose = (option: string, value: unknown, values: readonly string[]): void => {
-    if (!values.includes(value as string))
-      throw invalidOption(option, `\`${option}\` has to be one of ${values.join(", ")}.`);
-  };
-  choose("mode", mode, ["auto", "shared", "solo"]);
-  choose("previews", previews, ["newest", "none"]);
-  if (typeof logger !== "object" || logger === null) choose("logger", logger, ["silent", "warn", "debug"]);
-  if (worker !== undefined && !["string", "function"].includes(typeof worker) && !(worker instanceof URL))
-    throw invalidOption("worker", "`worker` has to be an address or a function that makes the worker.");
+  const oneOf = (option: string, value: unknown, values: readonly unknown[]): void =>
+    demand(values.includes(value), option, values.join(", ").replace(/, (\w+)$/, " or $1"));
+  demand(Array.isArray(servers) && servers.length > 0, "servers", "a list of at least one server");
+  demand(isText(name, 200), "name", "a text of 1 to 200 characters");
+  oneOf("mode", mode, ["auto", "shared", "solo"]);
+  oneOf("previews", previews, ["newest", "none"]);
+  if (typeof logger !== "object" || logger === null) oneOf("logger", logger, ["silent", "warn", "debug"]);
+  const isSource =
+    worker === undefined ||
+    typeof worker === "string" ||
+    typeof worker === "function" ||
+    worker instanceof URL;
+  demand(isSource, "worker", "an address, or a function that makes the worker");
   return { ...options, name, mode, previews, servers: checkServers(servers) };
 }
 
@@ -50,14 +57,18 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     if (url === undefined)
       throw invalidOption("servers", `"${String(options?.url)}" is not the address of a server.`);
     const { weight = 1, broadcastTypes = [], auth, id = url } = options;
-    if (typeof id !== "string" || id === "" || id.length > 2000)
-      throw invalidOption("id", "`id` has to be a text of 1 to 2,000 characters.");
-    if (!(typeof weight === "number" && weight > 0 && weight < Number.POSITIVE_INFINITY))
-      throw invalidOption("weight", "`weight` has to be a positive number.");
-    if (!Array.isArray(broadcastTypes) || broadcastTypes.some((type) => typeof type !== "string"))
-      throw invalidOption("broadcastTypes", "`broadcastTypes` has to be a list of types of messages.");
-    if (declared.has(id) && declared.get(id)?.url !== url)
-      throw invalidOption("id", `Two servers are called "${id}".`);
+    demand(isText(id, 2000), "id", "a text of 1 to 2000 characters");
+    demand(
+      typeof weight === "number" && weight > 0 && Number.isFinite(weight),
+      "weight",
+      "a positive number",
+    );
+    demand(
+      Array.isArray(broadcastTypes) && broadcastTypes.every((type) => isText(type, 500)),
+      "broadcastTypes",
+      "a list of types of messages",
+    );
+    demand(!declared.has(id) || declared.get(id)?.url === url, "id", "another one for every server");
     declared.set(id, { id, url, weight, broadcastTypes, ...(auth ? { auth } : {}) });
   }
   return [...declared.values()];

@@ -58,8 +58,7 @@ describe("submit", () => {
   });
 
   test.each<[string, unknown, object, string]>([
-    ["a workflow of the editor's", { nodes: [], links: [] }, {}, "workflow-format"],
-    ["a link to nowhere", { "1": { class_type: "A", inputs: { a: ["2", 0] } } }, {}, "workflow-invalid"],
+    ["a number that JSON lacks", { "1": { class_type: "A", inputs: { a: NaN } } }, {}, "workflow-invalid"],
     ["a huge workflow", { "1": { class_type: "A", inputs: { a: "x".repeat(17 << 20) } } }, {}, "too-large"],
     ["an unknown server", workflow, { server: "http://nowhere.test" }, "not-found"],
     ["an empty label", workflow, { label: "" }, "invalid-option"],
@@ -80,6 +79,34 @@ describe("submit", () => {
     expect(await codeOf(session.submit(graph as never, options))).toBe(code);
     expect(host.calls.map(({ method }) => method)).toEqual(["hello"]);
     expect([session.tasks(), remembered(page.storage)]).toEqual([[], []]);
+  });
+
+  test.each([
+    ["one of the editor's", { nodes: [], links: [] }, "workflow-format", "nodes"],
+    ["text that nobody has parsed", '{"1":{}}', "workflow-format", ""],
+    ["none at all", undefined, "workflow-format", ""],
+    ["null", null, "workflow-format", ""],
+    ["a node that is null", { "1": null }, "workflow-format", "1"],
+    [
+      "a link to nowhere",
+      { "1": { class_type: "A", inputs: { a: ["2", 0] } } },
+      "workflow-invalid",
+      "1.inputs.a",
+    ],
+  ])(
+    "has the host refuse a workflow that no server may get, and forgets it: %s",
+    async (_, graph, code, path) => {
+      const page = browser.openPage();
+      const session = await page.connect();
+      await expect(session.submit(graph as never)).rejects.toMatchObject({ code, details: { path } });
+      expect([session.tasks(), remembered(page.storage), browser.comfy.prompts]).toEqual([[], [], []]);
+    },
+  );
+
+  test("says where a workflow holds what JSON does not", async () => {
+    const session = await browser.openPage().connect();
+    const graph = { "1": { class_type: "A", inputs: { a: [1, () => {}] } } };
+    await expect(session.submit(graph)).rejects.toMatchObject({ details: { path: "1.inputs.a.1" } });
   });
 
   test("refuses extra data that contain themselves, and takes undefined fields for absent ones", async () => {

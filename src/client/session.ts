@@ -12,7 +12,7 @@ import type {
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { ObjectInfo, Session, Task } from "./api.ts";
 import { abortedError, type CallOptions, closedError } from "./calls.ts";
-import { invalidOption } from "./options.ts";
+import { demand, isText } from "./options.ts";
 import type { Page } from "./page.ts";
 import { checkLabel, checkServer, checkSubmission, uploadKey } from "./submission.ts";
 
@@ -124,8 +124,7 @@ export function createSession({ page, firstServer, randomBytes, release }: Sessi
     async register({ serverId, promptId, label }) {
       open();
       checkServer(serverId, page.servers);
-      if (typeof promptId !== "string" || promptId === "")
-        throw invalidOption("promptId", "`promptId` has to be the server's id of a prompt.");
+      demand(isText(promptId, 500), "promptId", "the server's id of a prompt");
       const registration: Registration = {
         taskId: nanoid(),
         serverId,
@@ -146,7 +145,7 @@ export function createSession({ page, firstServer, randomBytes, release }: Sessi
 
     async upload(file, options = {}) {
       open();
-      if (!(file instanceof Blob)) throw invalidOption("file", "`upload` takes a Blob or a File.");
+      demand(file instanceof Blob, "file", "a Blob or a File");
       const { server, subfolder, type, overwrite, maskOf, signal, onProgress } = options;
       const transferId = nanoid();
       const request: UploadRequest = {

@@ -1,9 +1,10 @@
 import { nanoid } from "nanoid";
-import { checkJson, checkWorkflow } from "../comfy/workflow.ts";
+import { isObject } from "../comfy/json.ts";
+import { checkJson } from "../comfy/workflow.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import { argumentLimit, type Submission, workflowLimit } from "../protocol/session-api.ts";
 import type { SubmitOptions, Workflow } from "./api.ts";
-import { invalidOption } from "./options.ts";
+import { demand, invalidOption, isText } from "./options.ts";
 import type { Page } from "./page.ts";
 
 /** What goes to the host of a workflow and its options. */
@@ -15,7 +16,7 @@ export interface CheckedSubmission {
 /**
  * Finds before anything is sent what could not be done.
  *
- * @throws {@link ComfyTabsError} `workflow-format`, `workflow-invalid`, `too-large`, `invalid-option`, `not-found`
+ * @throws {@link ComfyTabsError} `workflow-invalid`, `too-large`, `invalid-option`, `not-found`
  */
 export function checkSubmission(
   workflow: Workflow,
@@ -25,15 +26,13 @@ export function checkSubmission(
 ): CheckedSubmission {
   const json = workflowJson(workflow);
   if (server !== undefined) checkServer(server, servers);
-  if (front !== undefined && typeof front !== "boolean")
-    throw invalidOption("front", "`front` has to be true or false.");
-  if (signal !== undefined && typeof signal?.addEventListener !== "function")
-    throw invalidOption("signal", "`signal` has to be an AbortSignal.");
+  demand(front === undefined || typeof front === "boolean", "front", "true or false");
+  demand(signal === undefined || typeof signal?.addEventListener === "function", "signal", "an AbortSignal");
   const filesAt = server === undefined ? holdersOf(workflow, uploads) : [];
   const submission: Submission = {
     taskId: nanoid(),
     promptId: uuid(randomBytes(16)),
-    nodes: Object.keys(workflow).length,
+    nodes: Object.keys(workflow ?? {}).length,
     ...(server === undefined ? {} : { server }),
     ...(filesAt.length > 0 ? { filesAt } : {}),
     ...(front ? { front } : {}),
@@ -49,33 +48,35 @@ export function checkServer(server: string, servers: Page["servers"]): void {
     throw new ComfyTabsError("not-found", `This session has no server "${server}".`, { what: server });
 }
 
-export function checkLabel(label: unknown): string {
-  if (typeof label === "string" && label !== "" && label.length <= 500) return label;
-  throw invalidOption("label", "`label` has to be a text of 1 to 500 characters.");
+export function checkLabel(label: string): string {
+  demand(isText(label, 500), "label", "a text of 1 to 500 characters");
+  return label;
 }
 
+/** What JSON would change without a word is found here; all else about a workflow the host knows. */
 function workflowJson(workflow: Workflow): string {
-  const problem = checkWorkflow(workflow);
+  const problem = checkJson(workflow, "");
   if (problem) throw new ComfyTabsError(problem.code, problem.message, { path: problem.path });
-  const json = JSON.stringify(workflow);
-  if (json.length <= workflowLimit) return json;
-  const message = `The workflow has ${json.length} characters of JSON; the limit is ${workflowLimit}.`;
-  throw new ComfyTabsError("too-large", message, { size: json.length, limit: workflowLimit });
+  const json = JSON.stringify(workflow) ?? "null";
+  checkSize("The workflow", json, workflowLimit);
+  return json;
+}
+
+function checkSize(what: string, { length: size }: string, limit: number): void {
+  if (size <= limit) return;
+  const message = `${what} has ${size} characters of JSON; the limit is ${limit}.`;
+  throw new ComfyTabsError("too-large", message, { size, limit });
 }
 
 /** It arrives as it is, or not at all. */
 function checkExtraData(extraData: { readonly [key: string]: unknown }): {
   readonly [key: string]: unknown;
 } {
-  if (typeof extraData !== "object" || extraData === null || Array.isArray(extraData))
-    throw invalidOption("extraData", "`extraData` has to be an object of JSON values.");
+  demand(isObject(extraData), "extraData", "an object of JSON values");
   const problem = checkJson(extraData, "extraData");
   if (problem) throw invalidOption("extraData", problem.message);
-  const size = JSON.stringify(extraData).length;
-  const limit = argumentLimit / 2;
-  if (size <= limit) return extraData;
-  const message = `\`extraData\` has ${size} characters of JSON; the limit is ${limit}.`;
-  throw new ComfyTabsError("too-large", message, { size, limit });
+  checkSize("`extraData`", JSON.stringify(extraData), argumentLimit / 2);
+  return extraData;
 }
 
 /** What an input calls an uploaded file; a folder other than `input` is named behind it (ComfyUI folder_paths.py). */
@@ -84,9 +85,10 @@ export const uploadKey = (input: string, folder = "input"): string =>
 
 /** The servers that hold every uploaded file which the workflow names. */
 function holdersOf(workflow: Workflow, uploads: Page["uploads"]): string[] {
+  if (uploads.size === 0) return [];
   let holders: Set<string> | undefined;
-  for (const { inputs } of Object.values(workflow))
-    for (const value of Object.values(inputs)) {
+  for (const node of Object.values(workflow ?? {}))
+    for (const value of Object.values(node?.inputs ?? {})) {
       const at = typeof value === "string" ? uploads.get(uploadKey(value)) : undefined;
       if (at) holders = holders ? new Set([...holders].filter((id) => at.has(id))) : at;
     }

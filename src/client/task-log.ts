@@ -39,13 +39,6 @@ export function createTaskLog(logger: Logger): TaskLog {
   const readers = new Set<Reader>();
   const listeners = new Set<{ readonly type: string; readonly listener: (event: TaskEvent) => void }>();
   const waiting = new Set<() => void>();
-  let status: TaskStatus = "submitting";
-  let promptId: string | undefined;
-  let serverId: string | undefined;
-  let progress: Progress | undefined;
-  let ending: TaskEvent | undefined;
-  let over: TaskLog["over"];
-  let lastSeq = 0;
 
   function tell(listener: (event: TaskEvent) => void, event: TaskEvent): void {
     try {
@@ -56,26 +49,26 @@ export function createTaskLog(logger: Logger): TaskLog {
   }
 
   function reached(stage: TaskStatus): void {
-    if (stages.indexOf(stage) > stages.indexOf(status)) status = stage;
+    if (stages.indexOf(stage) > stages.indexOf(log.status)) log.status = stage;
   }
 
   function note(event: TaskEvent): void {
-    if (event.type === "accepted") ({ promptId, serverId } = event);
+    if (event.type === "accepted") ({ promptId: log.promptId, serverId: log.serverId } = event);
     if (event.type === "accepted" || event.type === "queued") reached("queued");
     else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;
-      progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
+      log.progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
     } else if (isEnding(event)) {
-      ending = event;
-      status = event.type as TaskStatus;
+      log.ending = event;
+      log.status = event.type as TaskStatus;
       // Whoever comes now wants to know how it ended, not which picture was the last but one.
       record.drop((old) => !isRetained(old));
     }
   }
 
   function finish(why: TaskLog["over"]): void {
-    over = why;
+    log.over = why;
     for (const reader of readers) reader.serve();
     readers.clear();
     listeners.clear();
@@ -83,31 +76,17 @@ export function createTaskLog(logger: Logger): TaskLog {
     waiting.clear();
   }
 
-  const log: TaskLog = {
-    get status() {
-      return status;
-    },
-    get promptId() {
-      return promptId;
-    },
-    get serverId() {
-      return serverId;
-    },
-    get progress() {
-      return progress;
-    },
-    get lastSeq() {
-      return lastSeq;
-    },
-    get ending() {
-      return ending;
-    },
-    get over() {
-      return over;
-    },
+  const log: { -readonly [Part in keyof TaskLog]: TaskLog[Part] } = {
+    status: "submitting",
+    promptId: undefined,
+    serverId: undefined,
+    progress: undefined,
+    lastSeq: 0,
+    ending: undefined,
+    over: undefined,
     take(wire) {
-      if (wire.seq <= lastSeq || over) return false;
-      lastSeq = wire.seq;
+      if (wire.seq <= log.lastSeq || log.over) return false;
+      log.lastSeq = wire.seq;
       const event = fromWire(wire);
       note(event);
       record.put(event);
@@ -116,23 +95,23 @@ export function createTaskLog(logger: Logger): TaskLog {
         reader.serve();
       }
       for (const { type, listener } of listeners) if (type === event.type) tell(listener, event);
-      if (ending) finish("ended");
+      if (log.ending) finish("ended");
       return true;
     },
     takeSnapshot(snapshot) {
       for (const event of snapshot.events) log.take(event);
-      if (over) return;
+      if (log.over) return;
       reached(snapshot.status);
-      promptId ??= snapshot.promptId;
-      serverId ??= snapshot.serverId;
-      lastSeq = Math.max(lastSeq, snapshot.seq);
+      log.promptId ??= snapshot.promptId;
+      log.serverId ??= snapshot.serverId;
+      log.lastSeq = Math.max(log.lastSeq, snapshot.seq);
     },
     on(type, listener) {
       const entry = { type, listener: listener as (event: TaskEvent) => void };
       let wanted = true;
       // Not during the call that asks for it, but before any event that comes later.
       queueMicrotask(() => {
-        if (wanted && !over) listeners.add(entry);
+        if (wanted && !log.over) listeners.add(entry);
         for (const event of record.items()) if (wanted && event.type === type) tell(entry.listener, event);
       });
       return () => {
@@ -148,13 +127,13 @@ export function createTaskLog(logger: Logger): TaskLog {
         serve() {
           while (asking.length > 0) {
             const event = box.take();
-            if (!event && !over && readers.has(reader)) return;
+            if (!event && !log.over && readers.has(reader)) return;
             asking.shift()?.(event ? { done: false, value: event } : { done: true, value: undefined });
           }
         },
       };
       for (const event of record.items()) box.put(event);
-      if (!over) readers.add(reader);
+      if (!log.over) readers.add(reader);
       return {
         next: () =>
           new Promise((resolve) => {
@@ -170,10 +149,10 @@ export function createTaskLog(logger: Logger): TaskLog {
       };
     },
     end(why) {
-      if (over !== "ended" || why === "dismissed") finish(why);
+      if (log.over !== "ended" || why === "dismissed") finish(why);
     },
     whenOver(then) {
-      if (over) then();
+      if (log.over) then();
       else waiting.add(then);
       return () => waiting.delete(then);
     },

@@ -67,7 +67,7 @@ function checkNode(workflow: JsonObject, id: string, node: unknown): WorkflowPro
   return checkValue(node, id, [workflow]);
 }
 
-/** Finds what of `value`, called `path`, JSON would not carry as it is. */
+/** Finds what of `value`, called `path` or else by its keys, JSON would not carry as it is. */
 export const checkJson = (value: unknown, path: string): WorkflowProblem | undefined =>
   checkValue(value, path, []);
 
@@ -97,9 +97,10 @@ function checkValue(value: unknown, path: string, above: readonly object[]): Wor
   const inside = [...above, value];
   // Spread, a hole is undefined, too: JSON makes null of both.
   for (const [key, part] of Object.entries(Array.isArray(value) ? [...value] : value)) {
+    const name = path === "" ? key : `${path}.${key}`;
     if (part === undefined && kind === "array")
-      return invalid(`${path}.${key}`, `${path}.${key} is undefined: pass null or leave it out.`);
-    const problem = checkValue(part, `${path}.${key}`, inside);
+      return invalid(name, `${name} is undefined: pass null or leave it out.`);
+    const problem = checkValue(part, name, inside);
     if (problem) return problem;
   }
   return undefined;

@@ -81,7 +81,7 @@ export type Fact =
   | { readonly type: "went-online" }
   | { readonly type: "time-passed" };
 
-/** What a tab may ask for, checked for shape by the session facade, not for rights: that is the core's work. */
+/** What a tab may ask for, checked for shape at the port, not for rights: that is the core's work. */
 export type TabRequest =
   | { readonly method: "addServers"; readonly servers: readonly DeclaredServer[] }
   | { readonly method: "submit"; readonly submission: Submission; readonly workflow: string }

@@ -3,7 +3,7 @@ import type { PortTaskEvent, TaskSnapshot } from "./tasks.ts";
 
 /**
  * What a tab may call at its host: the Comlink surface of one port. Every argument is a short string,
- * JSON text, or (in `upload` only) one Blob; whatever else arrives is refused before Comlink sees it.
+ * JSON text, or (in `upload` only) one Blob; whatever else arrives is refused.
  * All calls are idempotent, so that they can be repeated at a new host.
  *
  * @typeParam Bytes the platform's `Blob`, which this folder cannot name
@@ -31,7 +31,7 @@ export interface SessionApi<Bytes> {
   diagnostics(): Promise<Answer<HostDiagnostics>>;
 }
 
-/** The methods that a port lets through; nothing else on the facade can be reached. */
+/** The methods that a port lets through; nothing else of the host can be reached. */
 export const sessionMethods = [
   "hello",
   "addServers",

@@ -1,7 +1,7 @@
-import { expose, wrap } from "comlink";
+import { wrap } from "comlink";
 import { afterEach, describe, expect, test } from "vitest";
 import { argumentLimit, sessionMethods, type TabEnvelope, workflowLimit } from "../protocol/session-api.ts";
-import { filteringEndpoint, type PortLike, type TabEndpoint } from "./endpoint.ts";
+import { openEndpoint, type PortLike, type Reply, type TabEndpoint } from "./endpoint.ts";
 
 const raw = (value: unknown) => ({ type: "RAW", value });
 const apply = (method: unknown, ...args: unknown[]) => ({
@@ -18,7 +18,7 @@ interface Posted {
 }
 
 /** A port without a browser: what arrives is cloned as a browser would, what is posted is kept. */
-function serve(methods: Record<string, (...args: never[]) => unknown> = {}) {
+function serve(methods: { [method: string]: (reply: Reply) => void } = {}) {
   const posted: Posted[] = [];
   const envelopes: TabEnvelope[] = [];
   const calls: [string, unknown[]][] = [];
@@ -28,14 +28,15 @@ function serve(methods: Record<string, (...args: never[]) => unknown> = {}) {
     postMessage: (message) => void posted.push(structuredClone(message) as Posted),
     close() {},
   };
-  const endpoint = filteringEndpoint(port, (envelope) => envelopes.push(envelope));
-  const facade: Record<string, unknown> = Object.create(null);
-  for (const method of sessionMethods)
-    facade[method] = (...args: never[]) => {
-      calls.push([method, args]);
-      return methods[method]?.(...args) ?? { ok: method };
-    };
-  expose(Object.freeze(facade), endpoint);
+  const endpoint = openEndpoint(port, {
+    envelope: (envelope) => void envelopes.push(envelope),
+    call(method, args, reply) {
+      calls.push([method, [...args]]);
+      const answer = methods[method];
+      if (answer) answer(reply);
+      else reply({ ok: method });
+    },
+  });
   return {
     posted,
     envelopes,
@@ -117,7 +118,7 @@ describe("a port's endpoint", () => {
   });
 
   test.each(["map", "entries", "reduce", "slice"])(
-    "shows Comlink a list without the sender's own %s",
+    "hands on a list without the sender's own %s",
     async (property) => {
       const { receive, calls, posted } = serve();
       const message = apply("cancel", "task-1");
@@ -195,15 +196,13 @@ describe("a port's endpoint", () => {
   });
 
   test("answers calls beyond a thousand unanswered ones at once, and takes new ones when those are answered", async () => {
-    const waiting: ((answer: unknown) => void)[] = [];
-    const { receive, calls, posted } = serve({
-      cancel: () => new Promise((resolve) => waiting.push(resolve)),
-    });
+    const waiting: Reply[] = [];
+    const { receive, calls, posted } = serve({ cancel: (reply) => waiting.push(reply) });
     for (let call = 0; call < 20_000; call += 1) receive({ ...apply("cancel", "x"), id: `call-${call}` });
     expect(calls).toHaveLength(1000);
     expect(posted).toHaveLength(19_000);
     expect(posted.every(({ value }) => value?.error?.code === "too-large")).toBe(true);
-    for (const answer of waiting) answer({ ok: true });
+    for (const reply of waiting) reply({ ok: true });
     await settled();
     expect(posted).toHaveLength(20_000);
     receive(apply("cancel", "x"));
@@ -211,7 +210,7 @@ describe("a port's endpoint", () => {
   });
 
   test("an answer that cannot be cloned becomes an error, and its place is free again", async () => {
-    const { receive, posted, calls } = serve({ cancel: () => ({ ok: () => {} }) });
+    const { receive, posted, calls } = serve({ cancel: (reply) => reply({ ok: () => {} }) });
     for (let call = 0; call < 1500; call += 1) {
       receive(apply("cancel", "x"));
       await settled();
@@ -223,11 +222,10 @@ describe("a port's endpoint", () => {
   test("sends events after the answers that were given before them", async () => {
     let endpoint: TabEndpoint | undefined;
     const { receive, posted, ...served } = serve({
-      hello: () => {
+      hello: (reply) => {
         endpoint?.post({ events: "before" }, []);
-        endpoint?.answerGiven();
+        reply({ ok: "welcome" });
         endpoint?.post({ events: "after" }, []);
-        return { ok: "welcome" };
       },
     });
     endpoint = served.endpoint;
@@ -247,11 +245,7 @@ describe("an honest tab behind Comlink", () => {
   test("gets its answers, and errors where it calls what is not there", async () => {
     const { port1, port2 } = new MessageChannel();
     open.push(port1, port2);
-    const endpoint = filteringEndpoint(port1, () => {});
-    expose(
-      Object.freeze(Object.assign(Object.create(null), { cancel: (id: string) => ({ ok: id }) })),
-      endpoint,
-    );
+    openEndpoint(port1, { envelope() {}, call: (_method, [id], reply) => reply({ ok: id }) });
     const remote = wrap<Record<string, (...args: unknown[]) => Promise<unknown>>>(port2);
     expect(await remote.cancel?.("task-1")).toEqual({ ok: "task-1" });
     expect(await remote.steal?.("task-1")).toMatchObject({ error: { code: "not-found" } });

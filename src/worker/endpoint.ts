@@ -1,6 +1,6 @@
-import type { Endpoint } from "comlink";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import {
+  type Answer,
   argumentLimit,
   type SessionMethod,
   sessionMethods,
@@ -16,11 +16,18 @@ export interface PortLike {
   close(): void;
 }
 
-export interface TabEndpoint extends Endpoint {
-  /** Posts what is not an answer, after every answer that was given before it. */
+/** Gives a call's answer, once: it is on the port when this returns. */
+export type Reply = (answer: Answer<unknown>) => void;
+
+/** What arrives on a port and may pass. */
+export interface TabTraffic {
+  call(method: SessionMethod, args: readonly (string | Blob)[], reply: Reply): void;
+  envelope(envelope: TabEnvelope): void;
+}
+
+export interface TabEndpoint {
+  /** Posts what is not an answer. */
   post(message: unknown, transfer: Transferable[]): void;
-  /** A call's answer has been decided; Comlink sends it some microtasks later. */
-  answerGiven(): void;
   close(): void;
   /** Messages that were neither calls nor envelopes. */
   readonly dropped: number;
@@ -48,22 +55,19 @@ const parameters: { readonly [Method in SessionMethod]: readonly ("text" | "blob
 };
 
 /**
- * What Comlink gets to see of a port: calls of the listed methods with flat arguments, and nothing else. A
- * stock `expose` lets any tab reach constructors and write to shared objects, and throws outside its own
- * `try` on a bad argument list. Whoever sends a bad call with a readable id is answered, so that an honest
- * mistake does not hang; the rest is dropped.
+ * Reads a port and answers it, in Comlink's messages: calls of the listed methods with flat arguments, and
+ * nothing else. Comlink's own `expose` lets any tab reach constructors and write to shared objects, throws
+ * on a bad argument list, and answers some microtasks late, so that events overtake answers. Whoever sends
+ * a bad call with a readable id is answered, so that an honest mistake does not hang; the rest is dropped.
  */
-export function filteringEndpoint(port: PortLike, onEnvelope: (envelope: TabEnvelope) => void): TabEndpoint {
-  const listeners = new Set<EventListenerOrEventListenerObject>();
-  const held: (() => void)[] = [];
+export function openEndpoint(port: PortLike, traffic: TabTraffic): TabEndpoint {
   let unanswered = 0;
-  let answersDue = 0;
   let dropped = 0;
 
   port.onmessage = ({ data }: MessageEvent<unknown>) => {
     const envelope = readEnvelope(data);
     if (envelope) {
-      onEnvelope(envelope);
+      traffic.envelope(envelope);
       return;
     }
     const call = readCall(data);
@@ -71,50 +75,39 @@ export function filteringEndpoint(port: PortLike, onEnvelope: (envelope: TabEnve
       dropped += 1;
       return;
     }
-    const error = call.error ?? (unanswered >= callLimit ? tooMany() : undefined);
-    if (error) {
-      port.postMessage({ id: call.id, type: "RAW", value: { error } });
+    if (call.error || unanswered >= callLimit) {
+      answer(call.id, { error: call.error ?? tooMany() });
       return;
     }
     unanswered += 1;
-    const event = { data: call.message } as MessageEvent;
-    for (const listener of listeners) {
-      if (typeof listener === "function") listener(event);
-      else listener.handleEvent(event);
-    }
+    traffic.call(call.method, call.args, (given) => {
+      unanswered -= 1;
+      answer(call.id, given);
+    });
   };
   // What cannot be cloned into this realm has no id to answer to.
   port.onmessageerror = () => {
     dropped += 1;
   };
 
+  function answer(id: string, value: Answer<unknown>): void {
+    try {
+      port.postMessage({ id, type: "RAW", value });
+    } catch (thrown) {
+      const error = wireError("host-lost", `The answer cannot be sent: ${String(thrown)}`, {});
+      port.postMessage({ id, type: "RAW", value: { error } });
+    }
+  }
+
   return {
     get dropped() {
       return dropped;
     },
-    addEventListener: (_type, listener) => listeners.add(listener),
-    removeEventListener: (_type, listener) => listeners.delete(listener),
-    start() {},
-    postMessage(message, transfer) {
-      // Where an answer cannot be cloned this throws, and Comlink posts another one in its place.
-      port.postMessage(message, transfer ?? []);
-      unanswered -= 1;
-      answersDue = Math.max(0, answersDue - 1);
-      if (answersDue === 0) for (const send of held.splice(0)) send();
-    },
-    answerGiven() {
-      answersDue += 1;
-    },
-    post(message, transfer) {
-      // Events decided after an answer would overtake it: Comlink is still on its way through promises.
-      if (answersDue > 0) held.push(() => port.postMessage(message, transfer));
-      else port.postMessage(message, transfer);
-    },
+    post: (message, transfer) => port.postMessage(message, transfer),
     close() {
       port.onmessage = null;
       port.onmessageerror = null;
-      // Answers that are already given still go out.
-      setTimeout(() => port.close());
+      port.close();
     },
   };
 }
@@ -134,13 +127,13 @@ function readEnvelope(data: unknown): TabEnvelope | undefined {
 }
 
 type Call = { readonly id: string } & (
-  | { readonly error: WireError; readonly message?: undefined }
-  | { readonly error?: undefined; readonly message: object }
+  | { readonly error: WireError }
+  | { readonly error?: undefined; readonly method: SessionMethod; readonly args: readonly (string | Blob)[] }
 );
 
 /**
- * A Comlink call, if it is one that may pass; with an error, if it may only be answered. What passes is
- * built anew: a clone keeps own properties, and an argument list with a `map` of its own breaks Comlink.
+ * A Comlink call, if it is one that may pass; with an error, if it may only be answered. The arguments are
+ * a list of ours: a clone keeps own properties, and the sender's may have a `map` of its own.
  */
 function readCall(data: unknown): Call | undefined {
   if (typeof data !== "object" || data === null) return undefined;
@@ -152,11 +145,11 @@ function readCall(data: unknown): Call | undefined {
   const wanted = parameters[method];
   if (!Array.isArray(argumentList) || argumentList.length > 2 || argumentList.length < wanted.length)
     return { id, error: badArguments(method) };
-  const passed: { type: "RAW"; value: string | Blob }[] = [];
+  const args: (string | Blob)[] = [];
   for (let place = 0; place < argumentList.length; place += 1) {
     const value = rawValue(argumentList[place]);
     if (wanted[place] === "blob" && value instanceof Blob) {
-      passed.push({ type: "RAW", value });
+      args.push(value);
       continue;
     }
     if (typeof value !== "string" || wanted[place] === "blob") return { id, error: badArguments(method) };
@@ -165,9 +158,9 @@ function readCall(data: unknown): Call | undefined {
       const message = `An argument of ${method} has ${value.length} characters; the limit is ${limit}.`;
       return { id, error: wireError("too-large", message, { size: value.length, limit }) };
     }
-    passed.push({ type: "RAW", value });
+    args.push(value);
   }
-  return { id, message: { id, type, path: [method], argumentList: passed } };
+  return { id, method, args };
 }
 
 function rawValue(argument: unknown): unknown {

@@ -30,7 +30,7 @@ export interface Realm {
 /** A lock manager that does not grant a name which nobody else can have is broken; work goes on without it. */
 const lockPatienceMs = 2000;
 
-/** Puts the parts together: one coordinator, its runtime, and a facade for every port that connects. */
+/** Puts the parts together: one coordinator, its runtime, and an endpoint for every port that connects. */
 export function createHost(realm: Realm): { connect(port: PortLike): void; readonly runtime: Runtime } {
   const { epoch, mode, fetch, locks, log } = realm;
   const journal = memoryJournal();

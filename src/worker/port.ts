@@ -1,14 +1,14 @@
-import { expose } from "comlink";
 import type { PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { PortId } from "../protocol/ids.ts";
 import { tabLock } from "../protocol/names.ts";
-import type { Answer, EventEnvelope, SessionApi, TabEnvelope } from "../protocol/session-api.ts";
+import type { EventEnvelope, SessionApi, SessionMethod, TabEnvelope } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Accounts } from "./accounts.ts";
-import { filteringEndpoint, type PortLike, type TabEndpoint } from "./endpoint.ts";
+import { openEndpoint, type PortLike, type Reply, type TabEndpoint } from "./endpoint.ts";
 import {
   BadField,
+  BadWorkflow,
   readFileRequest,
   readHello,
   readId,
@@ -19,7 +19,7 @@ import {
   readWorkflow,
 } from "./requests.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Destination, Transfers } from "./transfers.ts";
+import type { Plan, Transfers } from "./transfers.ts";
 
 /** The part of `navigator.locks` that is used. */
 export interface LocksLike {
@@ -35,12 +35,22 @@ export interface PortMeans {
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
 
-/** Serves one port: everything a tab can reach hangs on this one facade, which knows whose port it is. */
+/** Serves one port: everything a tab can reach hangs on these calls, which know whose port it is. */
 export function servePort(key: PortKey, port: PortLike, means: PortMeans): void {
   const { runtime, transfers, log } = means;
-  const endpoint = filteringEndpoint(port, (envelope) => takeEnvelope(envelope));
+  const endpoint = openEndpoint(port, {
+    envelope: takeEnvelope,
+    /** Always has an answer: a wrong field is a value, not an exception. */
+    call(method, args, reply) {
+      try {
+        (calls[method] as AnyCall)(reply, ...args);
+      } catch (thrown) {
+        reply({ error: errorOf(thrown) });
+      }
+    },
+  });
+  const calls = sessionCalls(key, endpoint, gone, means);
   runtime.addPort(key, endpoint.post);
-  expose(sessionFacade(key, endpoint, gone, means), endpoint);
 
   function takeEnvelope(envelope: TabEnvelope): void {
     switch (envelope.comfyTabs) {
@@ -68,31 +78,21 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
   }
 }
 
-/** The methods of one port, and nothing else: no prototype to climb, nothing to write to. */
-function sessionFacade(
+/** One way to answer each method; the arguments are of the kinds that it takes. */
+type SessionCalls = {
+  readonly [Method in SessionMethod]: (reply: Reply, ...args: Parameters<SessionApi<Blob>[Method]>) => void;
+};
+type AnyCall = (reply: Reply, ...args: readonly (string | Blob)[]) => void;
+
+function sessionCalls(
   port: PortKey,
   endpoint: TabEndpoint,
   gone: () => void,
   { epoch, runtime, accounts, transfers, locks, log }: PortMeans,
-): SessionApi<Blob> {
+): SessionCalls {
   /** The lock of the page behind this port is ours to wait for. */
   let watched: string | undefined;
   let greeted = false;
-
-  /** Answers here and now. */
-  const answered = <T>(answer: Answer<T>): Answer<T> => {
-    endpoint.answerGiven();
-    return answer;
-  };
-
-  /** A call that always has an answer: a wrong field is a value, not an exception. */
-  async function checked<T>(run: () => Promise<Answer<unknown>>): Promise<Answer<T>> {
-    try {
-      return (await run()) as Answer<T>;
-    } catch (thrown) {
-      return answered({ error: errorOf(thrown) });
-    }
-  }
 
   /**
    * Safari may put a new worker behind the old ports. A tab that this one does not know is told the epoch
@@ -104,23 +104,16 @@ function sessionFacade(
     throw new Refusal(wireError("host-lost", "This host does not know the tab: say hello first.", { epoch }));
   }
 
-  const call = <T>(request: () => TabRequest): Promise<Answer<T>> =>
-    checked(() => {
-      known();
-      const asked = request();
-      return runtime.call(
-        (own) => ({ type: "tab-called", port, call: own, request: asked }),
-        endpoint.answerGiven,
-      );
-    });
+  function ask(reply: Reply, read: () => TabRequest): void {
+    known();
+    const request = read();
+    runtime.call((call) => ({ type: "tab-called", port, call, request }), reply);
+  }
 
-  const transfer = <T>(
-    plan: () => { transferId?: string; request: TabRequest; move: (to: Destination) => Promise<Answer<T>> },
-  ): Promise<Answer<T>> =>
-    checked(() => {
-      known();
-      return transfers.start(port, plan(), endpoint.answerGiven);
-    });
+  function transfer(reply: Reply, plan: () => Plan): void {
+    known();
+    transfers.start(port, plan(), reply);
+  }
 
   const admit = (declaration: Parameters<Accounts["admit"]>[0]) => {
     const server = accounts.admit(declaration);
@@ -137,48 +130,50 @@ function sessionFacade(
       .catch((thrown: unknown) => log("warn", `a tab's lock cannot be watched: ${String(thrown)}`));
   }
 
-  const facade: SessionApi<Blob> = {
-    hello: (json) =>
-      checked(async () => {
-        const { protocol, portId, ...hello } = readHello(json);
-        if (protocol.major !== protocolVersion.major) {
-          const ours = `${protocolVersion.major}.${protocolVersion.minor}`;
-          const theirs = `${protocol.major}.${protocol.minor}`;
-          const message = `This host speaks protocol ${ours}, the tab ${theirs}.`;
-          throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
-        }
-        if (greeted || (watched !== undefined && watched !== portId)) throw new BadField("hello");
-        const { tabId, tabSecret, windowId, tasks, previews } = hello;
-        const servers = hello.servers.map(admit);
-        greeted = true;
-        if (hello.hasLock) watchLock(portId);
-        const hasLock = hello.hasLock && locks !== undefined;
-        const answer = await runtime.call(
-          (own) => ({
-            type: "tab-said-hello",
-            port,
-            call: own,
-            hello: { tabId, tabSecret, windowId, servers, tasks, previews, hasLock },
-          }),
-          endpoint.answerGiven,
-        );
-        // Refused for its id only: the tab mints another and says hello again.
-        if (!("ok" in answer) || (answer.ok as { refused?: string }).refused !== undefined) greeted = false;
-        return answer;
-      }),
-    addServers: (json) => call(() => ({ method: "addServers", servers: readServers(json).map(admit) })),
-    submit: (json, workflow) =>
-      call(() => ({
+  return {
+    hello(reply, json) {
+      const { protocol, portId, ...hello } = readHello(json);
+      if (protocol.major !== protocolVersion.major) {
+        const ours = `${protocolVersion.major}.${protocolVersion.minor}`;
+        const theirs = `${protocol.major}.${protocol.minor}`;
+        const message = `This host speaks protocol ${ours}, the tab ${theirs}.`;
+        throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
+      }
+      if (greeted || (watched !== undefined && watched !== portId)) throw new BadField("hello");
+      const { tabId, tabSecret, windowId, tasks, previews } = hello;
+      const servers = hello.servers.map(admit);
+      greeted = true;
+      if (hello.hasLock) watchLock(portId);
+      const hasLock = hello.hasLock && locks !== undefined;
+      runtime.call(
+        (call) => ({
+          type: "tab-said-hello",
+          port,
+          call,
+          hello: { tabId, tabSecret, windowId, servers, tasks, previews, hasLock },
+        }),
+        (answer) => {
+          // Refused for its id only: the tab mints another and says hello again.
+          if (!("ok" in answer) || (answer.ok as { refused?: string }).refused !== undefined) greeted = false;
+          reply(answer);
+        },
+      );
+    },
+    addServers: (reply, json) =>
+      ask(reply, () => ({ method: "addServers", servers: readServers(json).map(admit) })),
+    submit: (reply, json, workflow) =>
+      ask(reply, () => ({
         method: "submit",
         submission: readSubmission(json),
         workflow: readWorkflow(workflow),
       })),
-    register: (json) => call(() => ({ method: "register", registration: readRegistration(json) })),
-    clientId: (serverId) => call(() => ({ method: "clientId", serverId: readId(serverId) })),
-    cancel: (taskId) => call(() => ({ method: "cancel", taskId: readId(taskId) })),
-    dismiss: (taskId) => call(() => ({ method: "dismiss", taskId: readId(taskId) })),
-    upload: (json, file) =>
-      transfer(() => {
+    register: (reply, json) =>
+      ask(reply, () => ({ method: "register", registration: readRegistration(json) })),
+    clientId: (reply, serverId) => ask(reply, () => ({ method: "clientId", serverId: readId(serverId) })),
+    cancel: (reply, taskId) => ask(reply, () => ({ method: "cancel", taskId: readId(taskId) })),
+    dismiss: (reply, taskId) => ask(reply, () => ({ method: "dismiss", taskId: readId(taskId) })),
+    upload: (reply, json, file) =>
+      transfer(reply, () => {
         const request = readUpload(json);
         const { transferId, server } = request;
         return {
@@ -187,13 +182,12 @@ function sessionFacade(
           move: (to) => to.upload(request, file),
         };
       }),
-    abort: (transferId) =>
-      checked(async () => {
-        transfers.abort(port, readId(transferId));
-        return answered({ ok: null });
-      }),
-    fetchFile: (json) =>
-      transfer(() => {
+    abort(reply, transferId) {
+      transfers.abort(port, readId(transferId));
+      reply({ ok: null });
+    },
+    fetchFile: (reply, json) =>
+      transfer(reply, () => {
         const { transferId, serverId, path } = readFileRequest(json);
         return {
           transferId,
@@ -201,14 +195,13 @@ function sessionFacade(
           move: (to) => to.fetchFile(path),
         };
       }),
-    objectInfo: (serverId) =>
-      transfer(() => ({
+    objectInfo: (reply, serverId) =>
+      transfer(reply, () => ({
         request: { method: "objectInfo", serverId: readId(serverId) },
         move: (to) => to.objectInfo(),
       })),
-    diagnostics: () => call(() => ({ method: "diagnostics" })),
+    diagnostics: (reply) => ask(reply, () => ({ method: "diagnostics" })),
   };
-  return Object.freeze(Object.assign(Object.create(null), facade)) as SessionApi<Blob>;
 }
 
 /** An answer in the negative that is already worded. */
@@ -223,6 +216,8 @@ class Refusal extends Error {
 
 function errorOf(thrown: unknown): WireError {
   if (thrown instanceof Refusal) return thrown.error;
+  if (thrown instanceof BadWorkflow)
+    return wireError(thrown.problem.code, thrown.message, { path: thrown.problem.path });
   if (thrown instanceof BadField)
     return wireError("invalid-option", `"${thrown.message}" is missing or not what it has to be.`, {
       option: thrown.message,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   BadField,
+  BadWorkflow,
   readFileRequest,
   readHello,
   readId,
@@ -26,6 +27,7 @@ const hello = {
 const submission = { taskId: "task-1", promptId: "00000000-0000-4000-8000-000000000001" };
 const registration = { taskId: "task-1", serverId: "main", promptId: "any" };
 const upload = { transferId: "t-1", kind: "image", filename: "a.png" };
+const workflow = '{"1":{"class_type":"SaveImage","inputs":{}}}';
 const file = { transferId: "t-1", serverId: "main", path: "/view?filename=a.png" };
 
 const wrongField = (read: (json: string) => unknown, value: unknown): string => {
@@ -55,7 +57,7 @@ describe("what a tab sends", () => {
       original: { filename: "b.png", subfolder: "", type: "output" },
     };
     expect(readUpload(JSON.stringify(mask))).toEqual(mask);
-    expect(readWorkflow('{"1":{}}')).toBe('{"1":{}}');
+    expect(readWorkflow(workflow)).toBe(workflow);
   });
 
   test("brings nothing along that was not asked for", () => {
@@ -120,11 +122,24 @@ describe("what a tab sends", () => {
     ["an address for a path", readFileRequest, { ...file, path: "@elsewhere.test/view?" }, "path"],
     ["a workflow that is no JSON", readWorkflow, "{}, x", "workflow"],
     ["a workflow with fields after it", readWorkflow, '{},"number":-1', "workflow"],
-    ["a workflow that is a list", readWorkflow, [], "workflow"],
-    ["a workflow that is null", readWorkflow, null, "workflow"],
     ["an empty id", readId, "", "id"],
     ["an endless id", readId, "x".repeat(2001), "id"],
   ])("is refused by the name of its field: %s", (_what, read, value, field) => {
     expect(wrongField(read, value)).toBe(field);
+  });
+
+  test.each([
+    ["null", "workflow-format", ""],
+    ["[]", "workflow-format", ""],
+    ['{"nodes":[],"links":[]}', "workflow-format", "nodes"],
+    ['{"1":{"class_type":"A","inputs":{"a":["2",0]}}}', "workflow-invalid", "1.inputs.a"],
+  ])("is refused as a workflow, with the place: %s", (json, code, path) => {
+    let problem: unknown;
+    try {
+      readWorkflow(json);
+    } catch (thrown) {
+      if (thrown instanceof BadWorkflow) problem = thrown.problem;
+    }
+    expect(problem).toMatchObject({ code, path });
   });
 });

@@ -1,3 +1,4 @@
+import { checkWorkflow, type WorkflowProblem } from "../comfy/workflow.ts";
 import type {
   Auth,
   FileRequest,
@@ -14,6 +15,16 @@ import type {
  * again. A reader returns the value or throws the name of the field that is wrong.
  */
 export class BadField extends Error {}
+
+/** A workflow that no server may get; its owner hears why. */
+export class BadWorkflow extends Error {
+  readonly problem: WorkflowProblem;
+
+  constructor(problem: WorkflowProblem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
 
 type Fields = Record<string, unknown>;
 
@@ -203,9 +214,13 @@ export function readFileRequest(json: string): FileRequest {
   };
 }
 
-/** Goes into the body of a POST as it is: what is no JSON object would come back as a failure of the server's. */
+/**
+ * Goes into the body of a POST as it is: what is no JSON would come back as a failure of the server's. The
+ * rest is checked here and not in the tab, because a bad link can kill the server's thread for everybody.
+ */
 export function readWorkflow(json: string): string {
-  object(parse(json, "workflow"), "workflow");
+  const problem = checkWorkflow(parse(json, "workflow"));
+  if (problem) throw new BadWorkflow(problem);
   return json;
 }
 

@@ -4,6 +4,7 @@ import type { CallKey, Fact, Moment, PortKey } from "../core/facts.ts";
 import { wireError } from "../protocol/errors.ts";
 import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
+import type { Reply } from "./endpoint.ts";
 import type { Journal } from "./journal/journal.ts";
 import { askServer, type FetchLike } from "./server/http.ts";
 import type { Sockets } from "./server/socket.ts";
@@ -15,11 +16,8 @@ type Post = (message: unknown, transfer: Transferable[]) => void;
 /** The loop: facts go into the core one after the other, and what it orders is done in that order. */
 export interface Runtime {
   tell(fact: Fact): void;
-  /**
-   * Asks on behalf of a tab; settles with the core's answer, always.
-   * @param settled called with the decision itself, before anything that is decided after it
-   */
-  call(ask: (call: CallKey) => Fact, settled?: () => void): Promise<Answer<unknown>>;
+  /** Asks on behalf of a tab. The reply is given with the decision, before anything that is decided later. */
+  call(ask: (call: CallKey) => Fact, reply: Reply): void;
   answer(call: CallKey, answer: Answer<unknown>): void;
   addPort(key: PortKey, post: Post): void;
   removePort(key: PortKey): void;
@@ -42,7 +40,7 @@ export interface RuntimeMeans {
 export function createRuntime(means: RuntimeMeans): Runtime {
   const { epoch, step, clock, journal, accounts, fetch, afterThisTask, log } = means;
   const ports = new Map<PortKey, Post>();
-  const calls = new Map<CallKey, (answer: Answer<unknown>) => void>();
+  const calls = new Map<CallKey, Reply>();
   const facts: Fact[] = [];
   let stepping = false;
   let lastCall = 0;
@@ -154,9 +152,9 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   }
 
   function answer(call: CallKey, given: Answer<unknown>): void {
-    const settle = calls.get(call);
+    const reply = calls.get(call);
     calls.delete(call);
-    settle?.(given);
+    reply?.(given);
   }
 
   const sockets = means.sockets(tell);
@@ -164,17 +162,11 @@ export function createRuntime(means: RuntimeMeans): Runtime {
 
   return {
     tell,
-    call(ask, settled) {
+    call(ask, reply) {
       lastCall += 1;
-      const own = lastCall;
-      const fact = ask(own);
-      return new Promise((resolve) => {
-        calls.set(own, (given) => {
-          settled?.();
-          resolve(given);
-        });
-        tell(fact);
-      });
+      const fact = ask(lastCall);
+      calls.set(lastCall, reply);
+      tell(fact);
     },
     answer,
     addPort: (key, post) => ports.set(key, post),

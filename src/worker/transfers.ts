@@ -4,6 +4,7 @@ import { wireError } from "../protocol/errors.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Answer, UploadedFile, UploadRequest } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
+import type { Reply } from "./endpoint.ts";
 import type { Runtime } from "./runtime.ts";
 import { fetchFile, type UploadRequestLike, upload } from "./server/files.ts";
 import type { FetchLike } from "./server/http.ts";
@@ -18,17 +19,16 @@ export interface Destination {
 }
 
 /** What a tab wants moved. */
-export interface Plan<T> {
+export interface Plan {
   readonly transferId?: string;
   /** What the core is asked for leave. */
   readonly request: TabRequest;
-  readonly move: (to: Destination) => Promise<Answer<T>>;
+  readonly move: (to: Destination) => Promise<Answer<unknown>>;
 }
 
 /** Bytes on their way between tabs and servers. The core says where they may go; they do not pass through it. */
 export interface Transfers {
-  /** @param settled called with the decision itself, as in {@link Runtime.call} */
-  start<T>(port: PortKey, plan: Plan<T>, settled: () => void): Promise<Answer<unknown>>;
+  start(port: PortKey, plan: Plan, reply: Reply): void;
   abort(port: PortKey, transferId: string): void;
   allowed(effect: Extract<Effect, { do: "allow-transfer" }>): void;
   /** Nobody waits for what this port had under way. */
@@ -51,7 +51,7 @@ export interface TransferMeans {
 
 interface Transfer {
   readonly port: PortKey;
-  readonly plan: Plan<unknown>;
+  readonly plan: Plan;
   readonly controller: AbortController;
 }
 
@@ -74,22 +74,22 @@ export function createTransfers({ accounts, fetch, newRequest, now, runtime }: T
   }
 
   return {
-    async start(port, plan, settled) {
+    start(port, plan, reply) {
       if (find(port, plan.transferId)) {
-        settled();
         const message = "A transfer of this name is under way.";
-        return { error: wireError("invalid-option", message, { option: "transferId" }) };
+        reply({ error: wireError("invalid-option", message, { option: "transferId" }) });
+        return;
       }
-      let own: CallKey | undefined;
-      return runtime().call(
+      let own: CallKey;
+      runtime().call(
         (call) => {
           own = call;
           transfers.set(call, { port, plan, controller: new AbortController() });
           return { type: "tab-called", port, call, request: plan.request };
         },
-        () => {
-          if (own !== undefined) transfers.delete(own);
-          settled();
+        (answer) => {
+          transfers.delete(own);
+          reply(answer);
         },
       );
     },
