@@ -17,3 +17,10 @@ export const identityLock = (name: string, tabId: TabId): string => `${prefix}/i
 
 /** Where a tab keeps who it is across reloads (`sessionStorage`). */
 export const identityKey = (name: string): string => `${prefix}/identity/${name}`;
+
+/** Counts what the journal's entries mean. A newer worker leaves the older one's database alone. */
+const journalSchema = 1;
+
+/** The database in which hosts with that worker name (`self.name`) journal. */
+export const journalName = (worker: string): string =>
+  `${worker.startsWith(`${prefix}/`) ? worker : workerName(worker)}/journal/${journalSchema}`;

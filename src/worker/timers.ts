@@ -27,3 +27,11 @@ export function createAlarm(now: () => number, ring: () => void): Alarm {
     },
   };
 }
+
+/** Calls back once after so many milliseconds, unless the returned function is called before. */
+export type After = (ms: number, then: () => void) => () => void;
+
+export const after: After = (ms, then) => {
+  const timer = setTimeout(then, ms);
+  return () => clearTimeout(timer);
+};

@@ -1,10 +1,12 @@
 import type { JournalEntry, WriteOutcome } from "../../core/journal.ts";
 
 /**
- * Where tasks outlive the host. Every method settles within its deadline, also where the storage hangs: a
- * journal that cannot go on continues in memory and says so through `onDegraded`, once.
+ * Where tasks outlive the host, as far as the platform lets them. It does everything in the order of the calls;
+ * every method settles, and none rejects, also where the storage fails or hangs: a journal that cannot go on
+ * continues in memory and says so through `onDegraded`, once.
  */
 export interface Journal {
+  /** What is in force. */
   readonly kind: "memory" | "indexeddb";
   /**
    * Puts the entry in place of the task's former one, unless that has a larger generation.
@@ -21,8 +23,8 @@ export interface Journal {
   /** The same for open tasks of whatever tab whose `cancelAt` is past `before` (epoch milliseconds). */
   claimOverdue(before: number): Promise<readonly JournalEntry[]>;
   /**
-   * Forgets settled entries that were settled before `before` (epoch milliseconds), and the oldest settled
-   * ones beyond `perTab` of a tab or `inAll`.
+   * Forgets settled entries that were settled before `before` (epoch milliseconds), the oldest ones beyond
+   * `perTab` of a tab, and then the oldest ones beyond `inAll`: a busy tab does not push out the others'.
    */
   expire(before: number, perTab: number, inAll: number): Promise<void>;
 }

@@ -1,16 +1,28 @@
 import type { JournalEntry } from "../../core/journal.ts";
+import { claimed, isOverdue } from "./claiming.ts";
 import type { Journal } from "./journal.ts";
+
+/** Beyond so many entries the oldest settled ones go, also when nobody asks for it. */
+const entryLimit = 5000;
 
 /** A journal that lives as long as the host: it survives the tabs, not the worker. */
 export function memoryJournal(): Journal {
   const entries = new Map<string, JournalEntry>();
 
+  function put(entry: JournalEntry): void {
+    entries.set(entry.taskId, entry);
+    if (entries.size <= entryLimit) return;
+    for (const { taskId, settledAt } of entries.values()) {
+      if (settledAt === undefined) continue;
+      entries.delete(taskId);
+      return;
+    }
+  }
+
   function claimWhere(wanted: (entry: JournalEntry) => boolean): JournalEntry[] {
-    return [...entries.values()].filter(wanted).map((entry) => {
-      const claimed = { ...entry, generation: entry.generation + 1 };
-      entries.set(entry.taskId, claimed);
-      return claimed;
-    });
+    const taken = claimed([...entries.values()].filter(wanted));
+    for (const entry of taken) put(entry);
+    return taken;
   }
 
   return {
@@ -18,7 +30,7 @@ export function memoryJournal(): Journal {
     async write(entry, isNew) {
       const known = entries.get(entry.taskId);
       if (known ? known.generation > entry.generation : !isNew) return "superseded";
-      entries.set(entry.taskId, entry);
+      put(entry);
       return "written";
     },
     async erase(taskIds) {
@@ -26,19 +38,18 @@ export function memoryJournal(): Journal {
     },
     claim: async (tabId, tabSecret) =>
       claimWhere((entry) => entry.tabId === tabId && entry.tabSecret === tabSecret),
-    claimOverdue: async (before) =>
-      claimWhere(
-        ({ cancelAt, settledAt }) => settledAt === undefined && cancelAt !== undefined && cancelAt < before,
-      ),
+    claimOverdue: async (before) => claimWhere((entry) => isOverdue(entry, before)),
     async expire(before, perTab, inAll) {
-      const settled = [...entries.values()]
+      const newestFirst = [...entries.values()]
         .filter(({ settledAt }) => settledAt !== undefined)
         .sort((a, b) => (b.settledAt ?? 0) - (a.settledAt ?? 0));
-      const counts = new Map<string, number>();
-      for (const [place, { taskId, tabId, settledAt = 0 }] of settled.entries()) {
-        const own = (counts.get(tabId) ?? 0) + 1;
-        counts.set(tabId, own);
-        if (settledAt < before || own > perTab || place >= inAll) entries.delete(taskId);
+      const countByTab = new Map<string, number>();
+      let kept = 0;
+      for (const { taskId, tabId, settledAt = 0 } of newestFirst) {
+        const own = (countByTab.get(tabId) ?? 0) + 1;
+        countByTab.set(tabId, own);
+        if (settledAt < before || own > perTab || kept >= inAll) entries.delete(taskId);
+        else kept += 1;
       }
     },
   };

@@ -1,0 +1,161 @@
+import "fake-indexeddb/auto";
+import { IDBFactory as FakeFactory, forceCloseDatabase } from "fake-indexeddb";
+import { afterEach, describe, expect, test } from "vitest";
+import type { JournalEntry } from "../../core/journal.ts";
+import { workerName } from "../../protocol/names.ts";
+import { type After, after } from "../timers.ts";
+import { contract, newEntry } from "./journal-contract.ts";
+import { openJournal } from "./open-journal.ts";
+
+const database = "comfy-tabs/1/atelier/journal/1";
+
+/** An origin's storage, and journals of hosts in it. */
+function openStorage(timer: After = after) {
+  const factory: IDBFactory = new FakeFactory();
+  const reasons: string[] = [];
+  return {
+    factory,
+    reasons,
+    open: (name = workerName("atelier")) =>
+      openJournal({
+        indexedDB: () => factory,
+        name,
+        after: timer,
+        onDegraded: (reason) => reasons.push(reason),
+      }),
+  };
+}
+
+const asked = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+const { transaction } = IDBDatabase.prototype;
+afterEach(() => {
+  IDBDatabase.prototype.transaction = transaction;
+});
+
+describe("a journal in IndexedDB", () => {
+  test.each(contract)("$says", async ({ check }) => {
+    const { open, reasons } = openStorage();
+    await check(() => open());
+    expect(reasons).toEqual([]);
+  });
+
+  test("lies where only hosts of the same name and schema look", async () => {
+    const { factory, open } = openStorage();
+    await open().write(newEntry(), true);
+    expect((await factory.databases()).map(({ name }) => name)).toEqual([database]);
+    expect(await open(workerName("other")).claim("tab-anna", "secret-anna")).toEqual([]);
+    expect(await open("atelier").claim("tab-anna", "secret-anna")).toHaveLength(1);
+  });
+
+  test("forgets any number of tasks, and lets others write meanwhile", async () => {
+    const journal = openStorage().open();
+    const settle = (tabId: string, from: number, to: number) =>
+      Promise.all(
+        Array.from({ length: to - from }, (_, i) =>
+          journal.write(newEntry({ taskId: `${tabId} ${from + i}`, tabId, settledAt: from + i }), true),
+        ),
+      );
+    await Promise.all([settle("a", 0, 250), settle("b", 1000, 1600), settle("c", 2000, 2005)]);
+    let forgotten = false;
+    const expiring = journal.expire(240, 300, 100).then(() => {
+      forgotten = true;
+    });
+    await journal.write(newEntry(), true);
+    expect(forgotten).toBe(false);
+    await expiring;
+    const names = async (tabId: string) =>
+      (await journal.claim(tabId, "secret-anna")).map(({ taskId }) => Number(taskId.split(" ")[1])).sort();
+    expect([await names("a"), (await names("c")).length]).toEqual([[], 5]);
+    const left = await names("b");
+    expect([left.length, left[0], left.at(-1)]).toEqual([95, 1505, 1599]);
+  });
+
+  test("waits for the disk, but not for every sign of progress", async () => {
+    const durabilities: (string | undefined)[] = [];
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, names, mode, options) {
+      if (options) durabilities.push(options.durability);
+      return transaction.call(this, names, mode, options);
+    };
+    const journal = openStorage().open();
+    await journal.write(newEntry(), true);
+    await journal.write(newEntry({ posts: 1 }), false);
+    await journal.write(newEntry({ accepted: true, seq: 5 }), false);
+    await journal.write(newEntry({ accepted: true, cancelWanted: true }), false);
+    await journal.write(newEntry({ accepted: true, settledAt: 9 }), false);
+    expect(durabilities).toEqual(["strict", "strict", "relaxed", "strict", "strict"]);
+  });
+
+  test("lets go of a database that is deleted, and goes on in memory", async () => {
+    const { factory, open, reasons } = openStorage();
+    const journal = open();
+    await journal.write(newEntry(), true);
+    await asked(factory.deleteDatabase(database));
+    expect([journal.kind, reasons]).toEqual(["memory", ["the database is being deleted"]]);
+    expect(await journal.write(newEntry({ seq: 1 }), false)).toBe("written");
+    expect(await factory.databases()).toEqual([]);
+  });
+
+  test("notices that the browser has closed the database", async () => {
+    const { factory, open, reasons } = openStorage();
+    const dbs: IDBDatabase[] = [];
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, names, mode, options) {
+      dbs.push(this);
+      return transaction.call(this, names, mode, options);
+    };
+    const journal = open();
+    await journal.write(newEntry(), true);
+    forceCloseDatabase(dbs[0] as never);
+    await expect.poll(() => reasons).toEqual(["the browser has closed the database"]);
+    expect(await journal.claim("tab-anna", "secret-anna")).toHaveLength(1);
+    expect(await factory.databases()).toHaveLength(1);
+  });
+
+  test("does not wait for a page that keeps the database from being opened", async () => {
+    const { factory, open, reasons } = openStorage((ms, then) => after(ms / 100, then));
+    const stubborn = await asked(factory.open(database, 1));
+    const deleting = factory.deleteDatabase(database);
+    await new Promise((resolve) => (deleting.onblocked = resolve));
+    const journal = open();
+    expect(await journal.write(newEntry(), true)).toBe("written");
+    expect([journal.kind, reasons]).toEqual(["memory", ["the storage has not answered for 2000 ms"]]);
+    stubborn.close();
+  });
+
+  test("goes on in memory with an entry that cannot be stored", async () => {
+    const { open, reasons } = openStorage();
+    const journal = open();
+    await journal.write(newEntry(), true);
+    const odd = newEntry({ label: (() => {}) as unknown as JournalEntry["label"] });
+    expect(await journal.write(odd, false)).toBe("written");
+    expect(reasons).toEqual([expect.stringContaining("DataCloneError")]);
+  });
+
+  test("goes on in memory where the very access is refused", async () => {
+    const reasons: string[] = [];
+    const journal = openJournal({
+      indexedDB() {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      },
+      name: workerName("atelier"),
+      after,
+      onDegraded: (reason) => reasons.push(reason),
+    });
+    expect(await journal.write(newEntry(), true)).toBe("written");
+    expect([journal.kind, reasons]).toEqual(["memory", ["SecurityError: The operation is insecure."]]);
+  });
+
+  test("is in memory from the start where there is no IndexedDB", () => {
+    const journal = openJournal({
+      indexedDB: undefined,
+      name: workerName("atelier"),
+      after,
+      onDegraded: () => expect.unreachable(),
+    });
+    expect(journal.kind).toBe("memory");
+  });
+});
