@@ -1,12 +1,17 @@
+import "fake-indexeddb/auto";
 import { wrap } from "comlink";
+import { IDBFactory as FakeFactory } from "fake-indexeddb";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Epoch, PortId } from "../protocol/ids.ts";
-import { hostLock, tabLock } from "../protocol/names.ts";
+import { hostLock, journalName, tabLock, workerName } from "../protocol/names.ts";
 import type { EventEnvelope, Hello, SessionApi } from "../protocol/session-api.ts";
 import { createHost } from "./host.ts";
+import { newEntry } from "./journal/journal-contract.ts";
+import { openJournal } from "./journal/open-journal.ts";
 import type { LocksLike } from "./port.ts";
 import type { FetchLike } from "./server/http.ts";
 import type { SocketLike } from "./server/socket.ts";
+import { after } from "./timers.ts";
 
 const workflow = '{"1":{"class_type":"SaveImage","inputs":{}}}';
 const promptId = "00000000-0000-4000-8000-000000000001";
@@ -39,18 +44,33 @@ function fakeLocks() {
   };
 }
 
+const asked = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
 const closers: (() => void)[] = [];
 afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-function startHost({ locks, fetch }: { locks?: LocksLike; fetch?: FetchLike } = {}) {
+interface Surroundings {
+  readonly locks?: LocksLike;
+  readonly fetch?: FetchLike;
+  readonly indexedDB?: () => IDBFactory;
+  readonly epoch?: string;
+}
+
+function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings = {}) {
   const sockets: (SocketLike & { url: string; closed: boolean })[] = [];
   const log: string[] = [];
   const requests: string[] = [];
   const host = createHost({
     mode: "shared",
-    epoch: "epoch-1",
+    epoch,
+    name: workerName("atelier"),
+    indexedDB,
     fetch: (url, init) => {
       requests.push(`${init.method ?? "GET"} ${url}`);
       return (
@@ -144,6 +164,51 @@ describe("a host", () => {
     expect(ben.taskEvents()).toEqual([]);
     expect(await ben.remote.cancel("task-1")).toMatchObject({ error: { code: "not-found" } });
     expect(sockets).toHaveLength(1);
+  });
+
+  test("gives a tab back the tasks of the host that died, from IndexedDB", async () => {
+    const factory: IDBFactory = new FakeFactory();
+    const dead = startHost({ indexedDB: () => factory });
+    const before = dead.openTab("anna");
+    await before.hello();
+    await before.remote.submit(JSON.stringify({ taskId: "task-1", promptId, label: "mine" }), workflow);
+
+    const { openTab } = startHost({ indexedDB: () => factory, epoch: "epoch-2" });
+    const [anna, ben] = [openTab("anna"), openTab("ben")];
+    expect(await anna.hello()).toMatchObject({
+      ok: { epoch: "epoch-2", tasks: [{ taskId: "task-1", label: "mine" }] },
+    });
+    expect(await ben.hello()).toMatchObject({ ok: { tasks: [] } });
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { journal: "indexeddb" } });
+  });
+
+  test("ends the tasks of a page that has not come back since before the host started", async () => {
+    const factory: IDBFactory = new FakeFactory();
+    const former = openJournal({
+      indexedDB: () => factory,
+      name: workerName("atelier"),
+      after,
+      onDegraded: () => expect.unreachable(),
+    });
+    await former.write(newEntry({ cancelAt: 1, createdAt: Date.now() }), true);
+    startHost({ indexedDB: () => factory });
+    const db = await asked(factory.open(journalName(workerName("atelier")), 1));
+    const read = () => asked(db.transaction("entries").objectStore("entries").get("portrait"));
+    await expect.poll(read).toMatchObject({ generation: 2, settledAt: expect.any(Number) });
+  });
+
+  test("serves tabs without a journal that outlives it, and says so", async () => {
+    const { openTab, log } = startHost({
+      indexedDB() {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      },
+    });
+    const anna = openTab("anna");
+    await anna.hello();
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { journal: "memory" } });
+    expect(log).toEqual(["the journal goes on in memory: SecurityError: The operation is insecure."]);
+    await anna.remote.submit(JSON.stringify({ taskId: "task-1", promptId }), workflow);
+    await expect.poll(anna.taskEvents).toContain("warning");
   });
 
   test("serves nobody before it holds its own lock", async () => {

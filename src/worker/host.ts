@@ -6,18 +6,23 @@ import { hostLock } from "../protocol/names.ts";
 import type { HostMode } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
 import type { PortLike } from "./endpoint.ts";
-import { memoryJournal } from "./journal/memory.ts";
+import { openJournal } from "./journal/open-journal.ts";
 import { type LocksLike, servePort } from "./port.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
 import type { UploadRequestLike } from "./server/files.ts";
 import type { FetchLike } from "./server/http.ts";
 import { createSockets, type OpenSocket } from "./server/socket.ts";
+import { after } from "./timers.ts";
 import { createTransfers, type Transfers } from "./transfers.ts";
 
 /** What the host needs of the realm it runs in. */
 export interface Realm {
   readonly mode: HostMode;
   readonly epoch: string;
+  /** The worker's (`self.name`): hosts of the same name find each other's tasks. */
+  readonly name: string;
+  /** Undefined where there is none. Where it is refused, the access itself may throw. */
+  readonly indexedDB: (() => IDBFactory) | undefined;
   readonly fetch: FetchLike;
   readonly openSocket: OpenSocket;
   /** Undefined where there is no `XMLHttpRequest`. */
@@ -33,7 +38,12 @@ const lockPatienceMs = 2000;
 /** Puts the parts together: one coordinator, its runtime, and an endpoint for every port that connects. */
 export function createHost(realm: Realm): { connect(port: PortLike): void; readonly runtime: Runtime } {
   const { epoch, mode, fetch, locks, log } = realm;
-  const journal = memoryJournal();
+  const journal = openJournal({
+    indexedDB: realm.indexedDB,
+    name: realm.name,
+    after,
+    onDegraded: (reason) => runtime.tell({ type: "journal-degraded", reason }),
+  });
   const accounts = createAccounts();
   const coordinator = createCoordinator({ epoch, mode, build, journal: journal.kind });
   const now = (): number => performance.now();
@@ -59,6 +69,8 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     afterThisTask: realm.afterThisTask,
     log,
   });
+
+  runtime.tell({ type: "host-started" });
 
   let lastPort: PortKey = 0;
   return {

@@ -18,6 +18,8 @@ const log = (level: "debug" | "warn", message: string): void => console[level](`
 const host = createHost({
   mode: shared ? "shared" : "solo",
   epoch: nanoid(),
+  name: self.name,
+  indexedDB: "indexedDB" in self ? () => self.indexedDB : undefined,
   fetch: (url, init) => fetch(url, init),
   openSocket: (url) => new WebSocket(url),
   newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),

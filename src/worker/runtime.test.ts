@@ -4,16 +4,13 @@ import type { Fact, TabRequest } from "../core/facts.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Answer, HostEvent } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
-import type { Journal } from "./journal/journal.ts";
+import { newEntry } from "./journal/journal-contract.ts";
 import { memoryJournal } from "./journal/memory.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
 import type { Sockets } from "./server/socket.ts";
 
 /** A runtime around a core that the test writes down: for each type of fact, what is ordered. */
-function scripted(
-  script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type: Type }>) => Effect[] },
-  journal: Journal = memoryJournal(),
-) {
+function scripted(script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type: Type }>) => Effect[] }) {
   const facts: Fact[] = [];
   const log: string[] = [];
   const done: string[] = [];
@@ -39,7 +36,7 @@ function scripted(
       return (script[fact.type] as ((fact: Fact) => Effect[]) | undefined)?.(fact) ?? [];
     },
     clock: { now: () => 5, wall: () => 1000, random: () => 0.5 },
-    journal,
+    journal: memoryJournal(),
     accounts,
     fetch: async (url, init) => new Response(`${init.method} ${url} ${init.body ?? ""}`),
     sockets: () => sockets,
@@ -155,18 +152,35 @@ describe("the runtime", () => {
     });
   });
 
-  test.each([true, false])("says whether the journal has it: %s", async (ok) => {
-    const journal: Journal = {
-      ...memoryJournal(),
-      write: () => (ok ? Promise.resolve() : Promise.reject(new Error("full"))),
-    };
-    const { runtime, facts } = scripted(
-      { "went-online": () => [{ do: "write-journal", write: 4, entry: {} as never }] },
-      journal,
-    );
+  test("lets the journal do what the core orders, in order, and says what came of it", async () => {
+    const anna = { tabId: "tab-anna", tabSecret: "secret-anna" };
+    const entry = newEntry({ ...anna, taskId: "portrait", cancelAt: 5 });
+    const { runtime, facts } = scripted({
+      "went-online": () => [
+        { do: "write-journal", write: 4, entry, isNew: true },
+        { do: "write-journal", write: 5, entry: { ...entry, taskId: "dismissed" }, isNew: false },
+        { do: "claim-journal", claim: 6, ...anna },
+        { do: "write-journal", write: 7, entry: { ...entry, settledAt: 9 }, isNew: false },
+        { do: "claim-overdue", claim: 8, before: 6 },
+        { do: "write-journal", write: 9, entry: { ...entry, generation: 3, settledAt: 9 }, isNew: false },
+        { do: "expire-journal", before: 10, perTab: 1, inAll: 1 },
+        { do: "write-journal", write: 10, entry: { ...entry, generation: 3 }, isNew: true },
+        { do: "erase-journal", taskIds: ["portrait"] },
+        { do: "claim-journal", claim: 11, ...anna },
+      ],
+    });
     runtime.tell({ type: "went-online" });
     await settled();
-    expect(facts[1]).toEqual({ type: "journal-written", write: 4, ok });
+    expect(facts.slice(1)).toEqual([
+      { type: "journal-written", write: 4, outcome: "written" },
+      { type: "journal-written", write: 5, outcome: "superseded" },
+      { type: "journal-claimed", claim: 6, entries: [{ ...entry, generation: 2 }] },
+      { type: "journal-written", write: 7, outcome: "superseded" },
+      { type: "journal-claimed", claim: 8, entries: [{ ...entry, generation: 3 }] },
+      { type: "journal-written", write: 9, outcome: "written" },
+      { type: "journal-written", write: 10, outcome: "written" },
+      { type: "journal-claimed", claim: 11, entries: [] },
+    ]);
   });
 
   test("wakes the core when it asked for it", async () => {

@@ -1,6 +1,6 @@
 import { socketAddress } from "../comfy/addresses.ts";
 import type { Effect } from "../core/effects.ts";
-import type { CallKey, Fact, Moment, PortKey } from "../core/facts.ts";
+import type { CallKey, Fact, Moment, PortKey, WriteKey } from "../core/facts.ts";
 import { wireError } from "../protocol/errors.ts";
 import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
@@ -113,22 +113,23 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "allow-transfer":
         means.transfers().allowed(effect);
         return;
+      // The journal never rejects: it goes on in memory, and says so.
       case "write-journal": {
-        const { write } = effect;
-        journal.write(effect.entry).then(
-          () => tell({ type: "journal-written", write, ok: true }),
-          () => tell({ type: "journal-written", write, ok: false }),
-        );
+        const { write, entry, isNew } = effect;
+        void journal.write(entry, isNew).then((outcome) => tell({ type: "journal-written", write, outcome }));
         return;
       }
       case "erase-journal":
-        journal.erase(effect.taskIds).catch((error: unknown) => log("warn", `the journal keeps: ${error}`));
+        void journal.erase(effect.taskIds);
         return;
-      case "read-journal":
-        journal.read(effect.tabId).then(
-          (entries) => tell({ type: "journal-read", write: effect.write, entries }),
-          () => tell({ type: "journal-read", write: effect.write, entries: [] }),
-        );
+      case "claim-journal":
+        claimed(effect.claim, journal.claim(effect.tabId, effect.tabSecret));
+        return;
+      case "claim-overdue":
+        claimed(effect.claim, journal.claimOverdue(effect.before));
+        return;
+      case "expire-journal":
+        void journal.expire(effect.before, effect.perTab, effect.inAll);
         return;
       case "wake":
         alarm.set(effect.at);
@@ -136,6 +137,10 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "log":
         log(effect.level, effect.message);
     }
+  }
+
+  function claimed(claim: WriteKey, entries: ReturnType<Journal["claim"]>): void {
+    void entries.then((found) => tell({ type: "journal-claimed", claim, entries: found }));
   }
 
   function postBatch({ port, batch, events }: Extract<Effect, { do: "post-batch" }>): void {

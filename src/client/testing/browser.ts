@@ -29,7 +29,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
   const made: { mode: HostMode; name: string }[] = [];
   let makeRealm: MakeRealm = realHost;
 
-  function realHost(mode: HostMode): Realm {
+  function realHost(mode: HostMode, name: string): Realm {
     const { locks: own, die } = locks.openRealm();
     const ports: MessagePort[] = [];
     const sockets: { close(): void }[] = [];
@@ -38,6 +38,8 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
     const host = createHost({
       mode,
       epoch,
+      name,
+      indexedDB: undefined,
       fetch: (url, init) => (alive ? comfy.fetch(url, init) : new Promise(() => {})),
       openSocket(url) {
         const socket = comfy.openSocket(url);
@@ -66,7 +68,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
 
   function startRealm(mode: HostMode, name: string): Realm {
     made.push({ mode, name });
-    const realm = makeRealm === realHost ? realHost(mode) : holding(makeRealm(mode, name));
+    const realm = makeRealm === realHost ? realHost(mode, name) : holding(makeRealm(mode, name));
     realms.push(realm);
     return realm;
   }
