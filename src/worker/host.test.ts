@@ -96,6 +96,7 @@ function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings 
     },
     newRequest: undefined,
     locks,
+    isLockFree: undefined,
     afterThisTask: (then) => setImmediate(then),
     log: (_level, message) => log.push(message),
   });

@@ -28,6 +28,8 @@ export interface Realm {
   /** Undefined where there is no `XMLHttpRequest`. */
   readonly newRequest: (() => UploadRequestLike) | undefined;
   readonly locks: LocksLike | undefined;
+  /** Whether nobody holds the lock, nor waits for it. Undefined where it cannot be told. */
+  readonly isLockFree: ((name: string) => Promise<boolean>) | undefined;
   readonly afterThisTask: (then: () => void) => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
@@ -66,6 +68,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     fetch,
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
+    isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,
     afterThisTask: realm.afterThisTask,
     log,
   });

@@ -13,6 +13,9 @@ const ticks = new MessageChannel();
 const waiting: (() => void)[] = [];
 ticks.port1.onmessage = () => waiting.shift()?.();
 
+const isLockFree = (name: string): Promise<boolean> =>
+  navigator.locks.request(name, { ifAvailable: true }, async (lock) => lock !== null);
+
 const log = (level: "debug" | "warn", message: string): void => console[level](`[comfy-tabs] ${message}`);
 
 const host = createHost({
@@ -24,6 +27,7 @@ const host = createHost({
   openSocket: (url) => new WebSocket(url),
   newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),
   locks: (navigator as { locks?: LocksLike }).locks,
+  isLockFree: (navigator as { locks?: LockManager }).locks && isLockFree,
   afterThisTask(then) {
     waiting.push(then);
     ticks.port2.postMessage(null);

@@ -40,6 +40,7 @@ function scripted(script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type
     accounts,
     fetch: async (url, init) => new Response(`${init.method} ${url} ${init.body ?? ""}`),
     sockets: () => sockets,
+    isDead: async (epoch) => epoch === "dead",
     transfers: () => ({
       start() {},
       abort() {},

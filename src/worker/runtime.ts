@@ -32,6 +32,8 @@ export interface RuntimeMeans {
   readonly fetch: FetchLike;
   readonly sockets: (tell: (fact: Fact) => void) => Sockets;
   readonly transfers: () => Transfers;
+  /** Whether the host of this epoch is known to be dead. Never rejects. */
+  readonly isDead: (epoch: string) => Promise<boolean>;
   /** Calls back in a task of its own, after what is already waiting. */
   readonly afterThisTask: (then: () => void) => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
@@ -94,6 +96,11 @@ export function createRuntime(means: RuntimeMeans): Runtime {
         means.transfers().reconnected(effect.server);
         const { query } = accounts.credentials(effect.server);
         sockets.open(effect.socket, socketAddress(accounts.url(effect.server), effect.clientId, query));
+        return;
+      }
+      case "probe-host": {
+        const { server } = effect;
+        void means.isDead(effect.epoch).then((dead) => tell({ type: "host-probed", server, dead }));
         return;
       }
       case "close-socket":

@@ -48,6 +48,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
       },
       newRequest: undefined,
       locks: hasLocks ? own : undefined,
+      isLockFree: hasLocks ? async (lock) => !locks.isHeld(lock) : undefined,
       afterThisTask: (then) => setImmediate(() => alive && then()),
       log: () => {},
     });
