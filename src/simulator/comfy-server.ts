@@ -3,9 +3,8 @@ import type { Answer, Request } from "./answers.ts";
 import { createCache } from "./cache.ts";
 import { createClock } from "./clock.ts";
 import { execute } from "./execution.ts";
-import { NodeNotFound } from "./execution-order.ts";
 import { createFileStore } from "./files.ts";
-import type { Prompt } from "./graph.ts";
+import { FatalGraph, type Prompt } from "./graph.ts";
 import { createHistory } from "./history.ts";
 import { createHolds, type Hold } from "./holds.ts";
 import { createLedger, type PromptEntry, type SimulatorLog } from "./ledger.ts";
@@ -186,7 +185,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
       try {
         for (next = steps.next(); next.value === 0; next = steps.next());
       } catch (error) {
-        if (!(error instanceof NodeNotFound)) throw error;
+        if (!(error instanceof FatalGraph)) throw error;
         // The worker thread is gone: this prompt runs for ever, and what waits behind it waits for ever.
         entry.removed = "stuck";
         return;
