@@ -25,6 +25,7 @@ export function messageReceived(
   const key = c.sockets.get(socket);
   const server = key && c.servers.get(key);
   if (!server) return;
+  server.heardAt = c.moment.now;
   socketProved(c, server, socket);
 
   switch (message.type) {

@@ -21,6 +21,7 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
     connection: { at: "idle" },
     clientId: mintClientId(c),
     socketsOpened: 0,
+    heardAt: Number.NEGATIVE_INFINITY,
     attempt: 0,
     queueRemaining: undefined,
     version: undefined,

@@ -82,6 +82,8 @@ export interface Server {
   connection: Connection;
   clientId: string;
   socketsOpened: number;
+  /** When anything last came from its socket. */
+  heardAt: number;
   /** The attempt to go on with when a connection that never proved itself is lost. */
   attempt: number;
   queueRemaining: number | undefined;
