@@ -98,6 +98,8 @@ export function createSocketTable(environment: Environment): SocketTable {
     if (!open.delete(entry)) return false;
     registered.delete(entry.socket.clientId);
     ledger.socketClosed(clock.now, entry.socket);
+    // If it was full, the publisher has waited for it.
+    schedule();
     return true;
   }
 
