@@ -212,6 +212,23 @@ describe("register", () => {
 });
 
 describe("a task", () => {
+  test("has the state of all that came before the answer of submit, though that tells an older one", async () => {
+    const host = scriptedRealm({
+      submit: (json) => {
+        const { taskId, promptId } = JSON.parse(json as string);
+        const event = { taskId, at: 0 };
+        host.say([
+          { kind: "task", event: { ...event, seq: 1, type: "accepted", serverId: main, promptId } },
+          { kind: "task", event: { ...event, seq: 2, type: "started" } },
+        ]);
+        return { ok: { taskId, createdAt: 0, status: "submitting", seq: 0, events: [] } };
+      },
+    });
+    browser.workersAre(() => host.realm);
+    const task = await (await browser.openPage().connect()).submit(workflow);
+    expect([task.status, task.serverId, task.promptId?.length]).toEqual(["running", main, 36]);
+  });
+
   test("has its new state when the call that changed it resolves", async () => {
     const { task } = await running();
     const statuses: string[] = [];
