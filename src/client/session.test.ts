@@ -291,7 +291,7 @@ describe("a task", () => {
     expect((await browser.openPage(page.storage).connect()).tasks()).toEqual([]);
   });
 
-  test("can be dismissed at a host that does not know it any more", async () => {
+  test("that has ended is neither cancelled nor kept by a host that does not know it any more", async () => {
     const page = browser.openPage();
     const session = await page.connect();
     const task = await session.submit(workflow);
@@ -299,6 +299,7 @@ describe("a task", () => {
     browser.comfy.finish(task.promptId ?? "");
     await task.result();
     browser.killWorkers();
+    expect(await task.cancel()).toBe(false);
     await task.dismiss();
     expect(session.tasks()).toEqual([]);
   });
