@@ -43,7 +43,7 @@ export interface WorkerFixtures {
   readonly site: string;
 }
 
-const realUrl = process.env.COMFYUI_URL?.replace(/\/+$/, "");
+const realUrl = process.env.COMFYUI_URL?.replace(/\/+$/, "") || undefined;
 const needsSimulator =
   "A real ComfyUI keeps no log of its sockets and requests, and does not fail on demand.";
 

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { identityKey } from "../protocol/names.ts";
+import type { Epoch } from "../protocol/ids.ts";
+import { hostLock, identityKey } from "../protocol/names.ts";
 import type { ConnectOptions } from "./api.ts";
 import { connect } from "./index.ts";
 import type { Platform } from "./platform.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
+import { scriptedRealm } from "./testing/scripted.ts";
 
 let browser: Browser;
 beforeEach(() => {
@@ -40,6 +42,19 @@ describe("connect", () => {
     await expect.poll(comfy.liveSockets).toBe(0);
     expect([page.hear.pagehide.size, page.hear.pageshow.size, page.pages.size]).toEqual([0, 0, 0]);
     expect(browser.locks.names().filter((name) => !name.includes("/host/"))).toEqual([]);
+  });
+
+  test("leaves no timer behind, and after close no wait for the host's end", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval"] });
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    const lock = hostLock("scripted" as Epoch);
+    await expect.poll(() => browser.locks.waitingFor(lock)).toBe(1);
+    await session.diagnostics();
+    expect(vi.getTimerCount()).toBe(0);
+    await session.close();
+    expect(browser.locks.waitingFor(lock)).toBe(0);
   });
 
   test("connects anew after the last handle was closed, as the same tab", async () => {
@@ -97,6 +112,8 @@ describe("connect", () => {
     const named = ["http://comfy.test", "http://two.test"];
     expect(first.servers().map(({ id }) => id)).toEqual(named);
     expect(second.servers().map(({ id }) => id)).toEqual(named);
+    expect((await second.diagnostics()).servers.map(({ id }) => id)).toEqual(named);
+    browser.killWorkers();
     expect((await second.diagnostics()).servers.map(({ id }) => id)).toEqual(named);
   });
 

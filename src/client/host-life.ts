@@ -21,14 +21,16 @@ import type { HostPort, LocksLike } from "./platform.ts";
 const handshakeMs = 15_000;
 /** Nobody else has this name: a lock manager that does not grant it is broken, and done without. */
 const lockPatienceMs = 2_000;
+/** Without locks only silence tells a dead host; one that is busy gets minutes. */
+const pings = { everyMs: 30_000, patienceMs: 120_000 } as const;
 
 export type Greeting = Exclude<Welcome, { refused: string }>;
 
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
   readonly hello: (portId: string, hasLock: boolean) => Hello;
-  /** The host has another page under our id. */
-  readonly renewIdentity: () => Promise<void>;
+  /** The host has another page under our id. The next hello is said when this resolves. */
+  readonly onRefused: () => Promise<void>;
   readonly onEvent: (event: HostEvent) => void;
   /** After the handshake: this host is gone, or another one answers on its port. */
   readonly onGone: (why: string) => void;
@@ -97,8 +99,12 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
       closing,
     );
     epoch = greeting.epoch;
-    if (locks) stopWatching = onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"));
-    return { greeting, carry: carrier(remote), post, end };
+    const carry = carrier(remote);
+    stopWatching =
+      locks && unlock
+        ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
+        : ping(carry, () => gone("it does not answer"));
+    return { greeting, carry, post, end };
   } catch (error) {
     end();
     throw error;
@@ -108,13 +114,13 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
 async function sayHello(
   remote: Remote<SessionApi<Blob>>,
   hello: () => Hello,
-  { renewIdentity }: HostMeans,
+  { onRefused }: HostMeans,
 ): Promise<Greeting> {
   for (;;) {
     const answer: Answer<Welcome> = await remote.hello(JSON.stringify(hello()));
     if ("error" in answer) throw errorFromWire(answer.error);
     if (!("refused" in answer.ok)) return answer.ok;
-    await renewIdentity();
+    await onRefused();
   }
 }
 
@@ -122,6 +128,25 @@ const carrier =
   (remote: Remote<SessionApi<Blob>>): Carry =>
   (method, args) =>
     (remote[method] as unknown as (...given: readonly unknown[]) => Promise<Answer<unknown>>)(...args);
+
+/** @returns the function that ends it */
+function ping(carry: Carry, unanswered: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let ended = false;
+  const rest = (): void => {
+    clearTimeout(timer);
+    if (!ended) timer = setTimeout(ask, pings.everyMs);
+  };
+  const ask = (): void => {
+    timer = setTimeout(unanswered, pings.patienceMs);
+    carry("diagnostics", []).then(rest, rest);
+  };
+  rest();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}
 
 /** The handshake, unless it fails, lasts too long, or nobody waits for it any more. */
 function inTime(

@@ -128,6 +128,31 @@ describe("the death of the host", () => {
     await expect(session.diagnostics()).rejects.toMatchObject({ code: "version-mismatch", details });
   });
 
+  test("is noticed by its silence where there are no locks, in minutes", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    browser = createBrowser({ hasLocks: false });
+    const session = await browser.openPage().connect();
+    const { tabId } = session;
+    const task = await session.submit(workflow);
+    const epochs: string[] = [];
+    session.on("mode", ({ epoch }) => epochs.push(epoch));
+    const pass = async (seconds: number): Promise<void> => {
+      for (let second = 0; second < seconds; second += 1) {
+        await vi.advanceTimersByTimeAsync(1_000);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    await pass(300);
+    expect(epochs).toEqual(["epoch-1"]);
+    browser.killWorkers();
+    await pass(119);
+    expect(epochs).toEqual(["epoch-1"]);
+    await pass(40);
+    expect(epochs).toEqual(["epoch-1", "epoch-2"]);
+    expect([session.tabId, session.tasks()]).toEqual([tabId, [task]]);
+    await session.close();
+  });
+
   test("is not tried to be survived after close, not even in the middle of a handshake", async () => {
     const page = browser.openPage();
     const session = await page.connect();
@@ -187,6 +212,25 @@ describe("a tab's id that the host gives to another page", () => {
     const duplicate = await browser.openPage(copyOf(original.storage)).connect();
     expect(duplicate.tabId).not.toBe(session.tabId);
     expect([duplicate.tasks(), session.tasks()]).toEqual([[], [task]]);
+  });
+});
+
+describe("a host's refusal of this page's own former port", () => {
+  test("passes, and the tab keeps its id and its tasks", async () => {
+    const session = await browser.openPage().connect();
+    const task = await session.submit(workflow);
+    let hellos = 0;
+    const next = scriptedRealm({
+      hello: () => {
+        hellos += 1;
+        return { ok: hellos === 1 ? { refused: "tab-id-taken", epoch: "scripted" } : greeting("scripted") };
+      },
+    });
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId });
+    expect(new Set(next.hellos().map(({ tabId }) => tabId))).toEqual(new Set([session.tabId]));
+    expect(session.tasks()).toEqual([task]);
   });
 });
 

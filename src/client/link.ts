@@ -79,6 +79,7 @@ export async function openLink(
   }
 
   async function greet({ mode, host: port }: Chosen, reason: string | undefined): Promise<void> {
+    let refusals = 0;
     const life = await meetHost(port, {
       locks: platform.locks,
       hello: (portId, hasLock) => ({
@@ -93,7 +94,12 @@ export async function openLink(
         previews: options.previews,
         hasLock,
       }),
-      renewIdentity: renew,
+      onRefused: async () => {
+        refusals += 1;
+        // Without locks our own former port may count as another page until its goodbye is read.
+        if (chosenMode && refusals <= 3) await new Promise((resolve) => setTimeout(resolve, retryMs.first));
+        else await renew();
+      },
       onEvent: hear.onEvent,
       onGone: (why) => {
         logger.debug("the host is gone:", why);

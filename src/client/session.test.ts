@@ -212,6 +212,23 @@ describe("register", () => {
 });
 
 describe("a task", () => {
+  test("has the state of all that came before the answer of submit, though that tells an older one", async () => {
+    const host = scriptedRealm({
+      submit: (json) => {
+        const { taskId, promptId } = JSON.parse(json as string);
+        const event = { taskId, at: 0 };
+        host.say([
+          { kind: "task", event: { ...event, seq: 1, type: "accepted", serverId: main, promptId } },
+          { kind: "task", event: { ...event, seq: 2, type: "started" } },
+        ]);
+        return { ok: { taskId, createdAt: 0, status: "submitting", seq: 0, events: [] } };
+      },
+    });
+    browser.workersAre(() => host.realm);
+    const task = await (await browser.openPage().connect()).submit(workflow);
+    expect([task.status, task.serverId, task.promptId?.length]).toEqual(["running", main, 36]);
+  });
+
   test("has its new state when the call that changed it resolves", async () => {
     const { task } = await running();
     const statuses: string[] = [];
@@ -274,7 +291,7 @@ describe("a task", () => {
     expect((await browser.openPage(page.storage).connect()).tasks()).toEqual([]);
   });
 
-  test("can be dismissed at a host that does not know it any more", async () => {
+  test("that has ended is neither cancelled nor kept by a host that does not know it any more", async () => {
     const page = browser.openPage();
     const session = await page.connect();
     const task = await session.submit(workflow);
@@ -282,6 +299,7 @@ describe("a task", () => {
     browser.comfy.finish(task.promptId ?? "");
     await task.result();
     browser.killWorkers();
+    expect(await task.cancel()).toBe(false);
     await task.dismiss();
     expect(session.tasks()).toEqual([]);
   });

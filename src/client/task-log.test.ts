@@ -98,6 +98,9 @@ describe("an iterator", () => {
     expect(await waiting).toEqual({ done: true, value: undefined });
     take(progress(3));
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
+    const unread = log.iterate();
+    await unread.return?.();
+    expect(await unread.next()).toEqual({ done: true, value: undefined });
   });
 
   test("ends when the task is dismissed or the session closed, after what was there", async () => {

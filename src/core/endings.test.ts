@@ -156,6 +156,22 @@ describe("an ending", () => {
     expect(anna.heard(taskId)).toEqual(["accepted", "output", "succeeded"]);
   });
 
+  test("that a look-up finds is not waited for longer than ten seconds, however much the socket says", () => {
+    const { host, anna, promptId, taskId } = queued();
+    const found = historyOf(promptId, { "2": { text: ["1"] } });
+    host.pass(10_000);
+    let seconds = 0;
+    while (!anna.heard(taskId).includes("succeeded")) {
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(`/history/${promptId}`, found);
+      host.pass(500);
+      host.say({ type: "status", queueRemaining: 1 });
+      host.pass(500);
+      seconds += 1;
+    }
+    expect(seconds).toBe(11);
+  });
+
   test("that a look-up told first is no second run when its own frames come", () => {
     const { host, anna, promptId, taskId } = queued();
     host.pass(10_000);

@@ -26,8 +26,8 @@ const stalledMs = 180_000;
 const secondLookMs = 1_500;
 /** Two look-ups closer than this are one. */
 const apartMs = 1_000;
-/** So long an ending that a look-up has found is left to the frames that are on their way. */
-const framesLagMs = 1_000;
+/** An ending that a look-up has found is left to the frames on their way: until the socket is silent, or so long. */
+const framesLagMs = { silent: 1_000, atMost: 10_000 } as const;
 
 /**
  * What is in the queue is alive; what is not has ended, moved between two answers, or is gone. Asking the
@@ -111,18 +111,21 @@ export function historyAnswered(
   // A failed look-up is "unknown", never "gone".
   if (entry === undefined) surveySoon(c, server, 2_000);
   else if (entry === "unknown") missed(c, server, task);
-  else if (framesAreComing(c, server, task)) surveySoon(c, server, framesLagMs);
+  else if (framesAreComing(c, server, task)) surveySoon(c, server, framesLagMs.silent);
   else finishFromHistory(c, server, task, entry);
 }
 
 /**
- * Browsers bring answers sooner than frames that were sent before them. On a socket that has been unbroken
- * since before the POST the frames still come, with what no history keeps: warnings, texts, previews.
+ * Browsers bring answers sooner than frames that were sent before them, a busy one by seconds. On a socket
+ * that has been unbroken since before the POST the frames still come, with what no history keeps: warnings,
+ * texts, previews.
  */
-function framesAreComing(c: Coordinator, { connection }: Server, task: Task): boolean {
+function framesAreComing(c: Coordinator, { connection, hearing }: Server, task: Task): boolean {
   if (task.cancel || connection.at !== "open" || task.witness !== connection.socket) return false;
   task.endSeenAt ??= c.moment.now;
-  return c.moment.now - task.endSeenAt < framesLagMs;
+  const { now } = c.moment;
+  const silentFor = now - Math.max(hearing.lastAt, task.endSeenAt);
+  return silentFor < framesLagMs.silent && now - task.endSeenAt < framesLagMs.atMost;
 }
 
 /** In neither the queue nor the history: once may be a moment between two answers, twice is evidence. */

@@ -9,6 +9,8 @@ export interface ServerAbilities extends Abilities {
   readonly createTime: boolean;
   readonly throttledProgress: boolean;
   readonly missingNodeType: boolean;
+  /** Old classes of nodes are replaced by new ones, for which the graph has to be an object. */
+  readonly nodeReplacements: boolean;
   readonly refusesCrossSite: boolean;
   readonly refusesCycles: boolean;
   readonly errorTips: boolean;
@@ -22,6 +24,7 @@ export function serverAbilities(version: ComfyVersion): ServerAbilities {
     createTime: since("0.3.69"),
     throttledProgress: since("0.9.2"),
     missingNodeType: since("0.12.0"),
+    nodeReplacements: since("0.14.0"),
     refusesCrossSite: since("0.19.0"),
     refusesCycles: since("0.20.0"),
     errorTips: since("0.12.0"),

@@ -14,6 +14,13 @@ export interface Request {
   readonly body: string | Upload | undefined;
 }
 
+/** Of any target that a client may send: `URL` would throw for some. */
+export function splitTarget(target: string): { readonly path: string; readonly query: URLSearchParams } {
+  const place = target.indexOf("?");
+  const path = place < 0 ? target : target.slice(0, place);
+  return { path, query: new URLSearchParams(place < 0 ? "" : target.slice(place + 1)) };
+}
+
 export interface Answer {
   readonly status: number;
   readonly contentType?: string;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createCache } from "./cache.ts";
 import { createFileStore, fromBytes } from "./files.ts";
-import type { Graph } from "./graph.ts";
+import { FatalGraph, type Graph } from "./graph.ts";
 import { createCatalogue } from "./nodes/catalogue.ts";
 
 const catalogue = createCatalogue();
@@ -50,6 +50,11 @@ describe("the key of a node", () => {
 
   test("is made also where a link leads nowhere", () => {
     expect(keysOf({ 2: preview("gone") }).get("2")).toMatch(/PreviewAny/);
+  });
+
+  test("cannot be made for a node without inputs, at which ComfyUI's worker thread dies", () => {
+    const bare = { class_type: "PrimitiveInt" } as unknown as Graph[string];
+    expect(() => keysOf({ 1: value(1), 2: preview("1"), 3: bare })).toThrow(FatalGraph);
   });
 });
 

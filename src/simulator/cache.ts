@@ -1,13 +1,16 @@
 import type { JsonObject } from "../comfy/messages.ts";
 import type { FileStore } from "./files.ts";
-import { classOf, type Graph, isLink } from "./graph.ts";
+import { classOf, FatalGraph, type Graph, isLink } from "./graph.ts";
 import type { Catalogue } from "./nodes/catalogue.ts";
 import type { NodeResult } from "./nodes/node-type.ts";
 import { seedOf } from "./random.ts";
 
 /** Results of nodes, by what they depend on. Like ComfyUI's, it keeps those of the newest prompt only. */
 export interface Cache {
-  /** The keys of a graph's nodes; forgets results that are none of theirs. */
+  /**
+   * The keys of a graph's nodes; forgets results that are none of theirs.
+   * @throws {@link FatalGraph} for a node without inputs, also where no output needs it
+   */
   begin(graph: Graph, catalogue: Catalogue, files: FileStore): ReadonlyMap<string, string>;
   get(key: string): NodeResult | undefined;
   set(key: string, result: NodeResult): void;
@@ -38,6 +41,7 @@ function keysOf(graph: Graph, catalogue: Catalogue, files: FileStore): Map<strin
     if (known !== undefined) return known;
     const node = Object.hasOwn(graph, nodeId) ? graph[nodeId] : undefined;
     if (node === undefined) return `missing ${nodeId}`;
+    if (node.inputs === undefined) throw new FatalGraph(`node ${nodeId} has no inputs`);
     const type = catalogue.get(classOf(node));
     const inputs = Object.entries(node.inputs)
       .sort(([a], [b]) => (a < b ? -1 : 1))

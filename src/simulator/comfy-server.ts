@@ -2,16 +2,15 @@ import { type ComfyVersion, serverAbilities } from "./abilities.ts";
 import type { Answer, Request } from "./answers.ts";
 import { createCache } from "./cache.ts";
 import { createClock } from "./clock.ts";
-import { execute } from "./execution.ts";
-import { NodeNotFound } from "./execution-order.ts";
+import { execute, type Outcome } from "./execution.ts";
 import { createFileStore } from "./files.ts";
 import type { Prompt } from "./graph.ts";
 import { createHistory } from "./history.ts";
-import { createHolds, type Hold } from "./holds.ts";
+import type { Hold } from "./holds.ts";
 import { createLedger, type PromptEntry, type SimulatorLog } from "./ledger.ts";
 import { createFaults, type Exchange, type Fault } from "./misbehaviour.ts";
 import { createCatalogue } from "./nodes/catalogue.ts";
-import type { NodeType, Pause } from "./nodes/node-type.ts";
+import type { NodeType } from "./nodes/node-type.ts";
 import type { Deflate } from "./png.ts";
 import { createPromptQueue } from "./prompt-queue.ts";
 import { createRandom } from "./random.ts";
@@ -19,6 +18,7 @@ import { answerRequest } from "./routes.ts";
 import type { ServerState } from "./server-state.ts";
 import { createSocketTable, type ServerSocket, type Sink } from "./sockets.ts";
 import * as wire from "./wire.ts";
+import { createWorkerThread } from "./worker-thread.ts";
 
 /** How a simulated ComfyUI is set up. */
 export interface ComfyServerOptions {
@@ -99,29 +99,49 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     createPromptQueue(),
     createHistory(),
   ];
-  const holds = createHolds();
   const entries = new Map<Prompt, PromptEntry>();
   const logSubscribers = new Set<string>();
   const logLines: { t: string; m: string }[] = [];
 
   let counter = 0;
-  let running: Prompt | undefined;
-  let runningNode: string | undefined;
-  let interrupted = false;
   let isUp = true;
-  let cancelPickUp: (() => void) | undefined;
-  let cancelStep: (() => void) | undefined;
-  /** What goes on when the hold is lifted. */
-  let held: { readonly promptId: string; readonly goOn: () => void } | undefined;
 
-  const queueRemaining = (): number => queue.pending.length + (running === undefined ? 0 : 1);
+  const queueRemaining = (): number => queue.pending.length + (worker.running === undefined ? 0 : 1);
   const sockets = createSocketTable({
     clock,
     ledger,
     hasFlags: abilities.metadataPreviews,
     serverFlags: () => wire.serverFlags(abilities),
     queueRemaining,
-    runningNode: (clientId) => (running?.clientId === clientId ? runningNode : undefined),
+    runningNode: (clientId) => (worker.running?.clientId === clientId ? worker.runningNode : undefined),
+  });
+  const worker = createWorkerThread({
+    clock,
+    queue,
+    speed,
+    historyDelayMs: options.historyDelayMs ?? 1,
+    entryOf: (prompt) => entries.get(prompt)!,
+    execute: (prompt, thread) =>
+      execute(prompt, {
+        abilities,
+        catalogue,
+        files,
+        cache,
+        random,
+        deflate: options.deflate,
+        samplerPreviews: options.samplerPreviews ?? true,
+        now: () => Math.floor(clock.now),
+        send: (message, to) => {
+          sockets.send(message, to);
+          return thread.isHeldAfter(message);
+        },
+        wantsMetadata: sockets.wantsMetadata,
+        takeInterrupt: thread.takeInterrupt,
+        runningNode: thread.runningNode,
+      }),
+    pickedUp: () => sendStatus(),
+    finished,
+    crash,
   });
   const sendStatus = (): void => sockets.send(wire.status(queueRemaining()), undefined);
 
@@ -132,121 +152,29 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     for (const clientId of logSubscribers) sockets.send(wire.logs([entry], null), clientId);
   }
 
-  function pickUpSoon(): void {
-    if (running !== undefined || cancelPickUp !== undefined || queue.pending.length === 0) return;
-    cancelPickUp = clock.after(1, pickUp);
-  }
-
-  function pickUp(): void {
-    cancelPickUp = undefined;
-    const prompt = queue.pop();
-    if (prompt === undefined) return;
-    running = prompt;
-    sendStatus();
-    const start = (): void => {
-      const entry = entries.get(prompt)!;
-      entry.startedAt = clock.now;
-      // Python cannot look a dict up in a dict: the publisher dies at the first message to this client, and
-      // the process with it (server.py). What was sent before still goes out.
-      if (typeof prompt.clientId === "object" && prompt.clientId !== null) cancelStep = clock.after(0, crash);
-      else run(prompt, entry);
-    };
-    if (holds.matches(prompt.promptId, "queued", undefined))
-      held = { promptId: prompt.promptId, goOn: start };
-    else start();
-  }
-
-  function run(prompt: Prompt, entry: PromptEntry): void {
-    const steps = execute(prompt, {
-      abilities,
-      catalogue,
-      files,
-      cache,
-      random,
-      deflate: options.deflate,
-      samplerPreviews: options.samplerPreviews ?? true,
-      now: () => Math.floor(clock.now),
-      send: (message, to) => {
-        sockets.send(message, to);
-        return holds.matches(prompt.promptId, message.type, message.nodeId);
-      },
-      wantsMetadata: sockets.wantsMetadata,
-      takeInterrupt: () => {
-        const was = interrupted;
-        interrupted = false;
-        return was;
-      },
-      runningNode: (nodeId) => {
-        runningNode = nodeId;
-      },
-    });
-    const step = (): void => {
-      cancelStep = undefined;
-      let next: IteratorResult<Pause, { ending: "success" | "error" | "interrupted" }>;
-      try {
-        for (next = steps.next(); next.value === 0; next = steps.next());
-      } catch (error) {
-        if (!(error instanceof NodeNotFound)) throw error;
-        // The worker thread is gone: this prompt runs for ever, and what waits behind it waits for ever.
-        entry.removed = "stuck";
-        return;
-      }
-      if (next.done) {
-        const outcome = next.value as ReturnType<typeof steps.return> extends IteratorResult<unknown, infer T>
-          ? T
-          : never;
-        runningNode = undefined;
-        cancelStep = clock.after(options.historyDelayMs ?? 1, () => finish(prompt, entry, outcome));
-      } else if (next.value === "held") held = { promptId: prompt.promptId, goOn: step };
-      else cancelStep = clock.after((next.value as number) / speed, step);
-    };
-    step();
-  }
-
-  function finish(
-    prompt: Prompt,
-    entry: PromptEntry,
-    outcome: { ending: "success" | "error" | "interrupted" } & Pick<
-      Parameters<typeof history.put>[0],
-      "outputs" | "messages"
-    >,
-  ): void {
-    cancelStep = undefined;
-    running = undefined;
-    interrupted = false;
-    entry.endedAt = clock.now;
-    entry.ending = outcome.ending;
-    entries.delete(prompt);
-    history.put({ ...outcome, prompt, succeeded: outcome.ending === "success" });
-    sendStatus();
-    if (prompt.clientId !== undefined) sockets.send(wire.executing(prompt.promptId, null), prompt.clientId);
-    writeLog(
-      `Prompt executed in ${((clock.now - (entry.startedAt ?? clock.now)) / 1000).toFixed(2)} seconds`,
-    );
-    pickUpSoon();
-  }
-
   function forget(prompt: Prompt, reason: NonNullable<PromptEntry["removed"]>): void {
     const entry = entries.get(prompt);
     if (entry !== undefined) entry.removed = reason;
     entries.delete(prompt);
   }
 
+  function finished(prompt: Prompt, entry: PromptEntry, outcome: Outcome): void {
+    entries.delete(prompt);
+    history.put({ ...outcome, prompt, succeeded: outcome.ending === "success" });
+    sendStatus();
+    if (prompt.clientId !== undefined) sockets.send(wire.executing(prompt.promptId, null), prompt.clientId);
+    const seconds = (clock.now - (entry.startedAt ?? clock.now)) / 1000;
+    writeLog(`Prompt executed in ${seconds.toFixed(2)} seconds`);
+  }
+
   function stop(): void {
-    cancelPickUp?.();
-    cancelStep?.();
-    cancelPickUp = undefined;
-    cancelStep = undefined;
-    held = undefined;
+    worker.stop();
     for (const prompt of [...entries.keys()]) forget(prompt, "restarted");
     queue.clear();
     history.clear();
     cache.clear();
     files.clear("temp");
     logSubscribers.clear();
-    running = undefined;
-    runningNode = undefined;
-    interrupted = false;
     counter = 0;
     sockets.reset();
   }
@@ -270,7 +198,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
       return queue.pending;
     },
     get running() {
-      return running;
+      return worker.running;
     },
     queueRemaining,
     takeNumber: () => counter++,
@@ -288,7 +216,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
         queue.push(prompt);
         sendStatus();
       } finally {
-        pickUpSoon();
+        worker.wakeUp();
       }
     },
     dequeue(promptId: string, reason: "deleted" | "cancelled") {
@@ -304,9 +232,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
       for (const prompt of queue.clear()) forget(prompt, "cleared");
       sendStatus();
     },
-    interrupt: () => {
-      interrupted = true;
-    },
+    interrupt: worker.interrupt,
     freeMemory: () => cache.clear(),
     logLines,
     subscribeToLogs(clientId: string, enabled: boolean) {
@@ -345,14 +271,8 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     request: (method, target, body) => answerRequest({ method, target, body }, state),
     exchange: faults.exchange,
     faults,
-    hold: holds.add,
-    release(promptId) {
-      holds.remove(promptId);
-      if (held === undefined || (promptId !== undefined && held.promptId !== promptId)) return;
-      const { goOn } = held;
-      held = undefined;
-      cancelStep = clock.after(0, goOn);
-    },
+    hold: worker.hold,
+    release: worker.release,
     emit: (type, data, to) => sockets.send(wire.custom(type, data), to),
     get sockets() {
       return sockets.sockets;

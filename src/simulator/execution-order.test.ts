@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createExecutionOrder, NodeNotFound } from "./execution-order.ts";
-import type { Graph } from "./graph.ts";
+import { createExecutionOrder } from "./execution-order.ts";
+import { FatalGraph, type Graph } from "./graph.ts";
 
 const graph = (links: Readonly<Record<string, readonly string[]>>): Graph =>
   Object.fromEntries(
@@ -55,6 +55,6 @@ describe("the order of nodes", () => {
   });
 
   test("fails where ComfyUI's worker thread dies, at a link to a node that is not there", () => {
-    expect(() => orderOf(graph({ a: ["gone"] }), ["a"])).toThrow(NodeNotFound);
+    expect(() => orderOf(graph({ a: ["gone"] }), ["a"])).toThrow(FatalGraph);
   });
 });

@@ -1,7 +1,4 @@
-import { type Graph, isLink } from "./graph.ts";
-
-/** A node that is linked and not there. In ComfyUI it ends the worker thread (execution.py, graph.py). */
-export class NodeNotFound extends Error {}
+import { FatalGraph, type Graph, isLink } from "./graph.ts";
 
 /** Which node runs next: ComfyUI's `ExecutionList` (comfy_execution/graph.py), without lazy inputs. */
 export interface ExecutionOrder {
@@ -9,6 +6,7 @@ export interface ExecutionOrder {
   done(nodeId: string): void;
 }
 
+/** @throws {@link FatalGraph} where a node is linked and not there */
 export function createExecutionOrder(
   graph: Graph,
   outputs: readonly string[],
@@ -23,7 +21,7 @@ export function createExecutionOrder(
     const links: [from: string, to: string][] = [];
     for (let nodeId = found.pop(); nodeId !== undefined; nodeId = found.pop()) {
       if (waitsFor.has(nodeId)) continue;
-      if (!Object.hasOwn(graph, nodeId)) throw new NodeNotFound(`Node ${nodeId} not found`);
+      if (!Object.hasOwn(graph, nodeId)) throw new FatalGraph(`Node ${nodeId} not found`);
       waitsFor.set(nodeId, 0);
       blocks.set(nodeId, new Set());
       for (const value of Object.values(graph[nodeId]!.inputs)) {

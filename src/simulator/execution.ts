@@ -47,7 +47,7 @@ export interface Outcome {
 
 /**
  * Runs one prompt and yields the time it takes. The order of its frames is ComfyUI's (execution.py,
- * progress.py, main.py). @throws {@link NodeNotFound} where ComfyUI's worker thread would die
+ * progress.py, main.py). @throws {@link FatalGraph} where ComfyUI's worker thread would die
  */
 export function* execute(prompt: Prompt, host: ExecutionHost): Generator<Pause, Outcome> {
   const { promptId, graph, clientId } = prompt;

@@ -9,6 +9,12 @@ export interface GraphNode {
   readonly _meta?: { readonly title?: unknown };
 }
 
+/**
+ * A graph that passes validation and makes Python raise where ComfyUI does not catch (execution.py,
+ * comfy_execution): its worker thread is gone.
+ */
+export class FatalGraph extends Error {}
+
 export const classOf = (node: GraphNode): string => String(node.class_type);
 
 /** A prompt that has been accepted. */

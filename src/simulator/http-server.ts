@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { deflateSync } from "node:zlib";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { Answer, Request } from "./answers.ts";
+import { type Answer, type Request, splitTarget } from "./answers.ts";
 import { type ComfyServer, type ComfyServerOptions, createComfyServer } from "./comfy-server.ts";
 import { type Cors, corsHeaders, isLoopbackHost, isRefused } from "./origins.ts";
 import { BodyTooLarge, readBody } from "./request-body.ts";
@@ -133,15 +133,15 @@ export async function startSimulator({
     perMessageDeflate: { zlibDeflateOptions: { level: 1 } },
   });
   http.on("upgrade", (request: IncomingMessage, tcp: Duplex, head: Buffer) => {
-    const { pathname, searchParams } = new URL(request.url ?? "/", "http://simulator");
+    // Node has let go of it: without this, a client that resets its connection would end the process.
+    tcp.on("error", () => tcp.destroy());
+    const { path, query } = splitTarget(request.url ?? "/");
     const refused = !isLoopbackHost(request.headers.host) || isRefused(request.headers, cors, server.version);
     if (isDown()) tcp.destroy();
     else if (refused) tcp.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    else if (!/^(\/api)?\/ws$/.test(pathname)) tcp.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
+    else if (!/^(\/api)?\/ws$/.test(path)) tcp.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
     else
-      webSockets.handleUpgrade(request, tcp, head, (socket) =>
-        register(socket, searchParams.get("clientId") ?? ""),
-      );
+      webSockets.handleUpgrade(request, tcp, head, (socket) => register(socket, query.get("clientId") ?? ""));
   });
 
   function register(socket: WebSocket, clientId: string): void {

@@ -13,17 +13,22 @@ type Job = JsonObject & { readonly id: string; readonly status: string };
 
 /** `GET /api/jobs` (ComfyUI comfy_execution/jobs.py). */
 export function listJobs(query: URLSearchParams, state: ServerState): Answer {
-  const wanted = query.get("status")?.toLowerCase().split(",") ?? [];
+  const wanted = (query.get("status") ?? "")
+    .split(",")
+    .map((status) => status.trim().toLowerCase())
+    .filter((status) => status !== "");
   const unknown = wanted.filter((status) => !statuses.includes(status));
   if (unknown.length > 0)
     return badRequest(`Invalid status value(s): ${unknown.join(", ")}. Valid values: ${statuses.join(", ")}`);
-  const sortBy = query.get("sort_by") ?? "created_at";
+  const sortBy = query.get("sort_by")?.toLowerCase() ?? "created_at";
   if (sortBy !== "created_at" && sortBy !== "execution_duration")
     return badRequest("sort_by must be 'created_at' or 'execution_duration'");
-  const order = query.get("sort_order") ?? "desc";
+  const order = query.get("sort_order")?.toLowerCase() ?? "desc";
   if (order !== "asc" && order !== "desc") return badRequest("sort_order must be 'asc' or 'desc'");
   const [limit, offset] = [wholeNumber(query, "limit"), wholeNumber(query, "offset")];
-  if (limit === "bad" || offset === "bad") return badRequest("limit and offset must be integers");
+  if (limit === "bad") return badRequest("limit must be an integer");
+  if (limit !== undefined && limit <= 0) return badRequest("limit must be a positive integer");
+  if (offset === "bad") return badRequest("offset must be an integer");
 
   const all = everyJob(state);
   const key = (job: JsonObject): number =>
@@ -34,7 +39,7 @@ export function listJobs(query: URLSearchParams, state: ServerState): Answer {
     .filter((job) => wanted.length === 0 || wanted.includes(job.status))
     .filter((job) => !query.has("workflow_id") || job.workflow_id === query.get("workflow_id"))
     .sort((a, b) => (order === "asc" ? key(a) - key(b) : key(b) - key(a)));
-  const from = offset ?? 0;
+  const from = Math.max(0, offset ?? 0);
   const page = listed.slice(from, limit === undefined ? undefined : from + limit);
   const more = from + page.length < listed.length;
   return json({
@@ -95,6 +100,7 @@ function openJob(prompt: Prompt, state: ServerState): Job {
     priority: prompt.number,
     create_time: prompt.createdAt,
     outputs_count: 0,
+    previewable_outputs_count: 0,
     ...workflowId(prompt),
   };
 }
@@ -103,8 +109,10 @@ function finishedJob({ prompt, outputs, succeeded, messages }: Remembered): Job 
   const dated = messages.map(({ data }) => data.timestamp).filter((at) => typeof at === "number");
   const failure = messages.find(({ type }) => type === "execution_error")?.data;
   const shown = [...outputs].flatMap(([nodeId, output]) => shownItems(nodeId, output));
-  const pictures = shown.filter(({ filename }) => filename !== undefined);
-  const preview = pictures.find(({ type }) => type === "output") ?? pictures[0] ?? shown[0];
+  const items = shown.filter(({ content }) => content === undefined);
+  const media = items.filter(({ mediaType }) => mediaTypes.includes(String(mediaType)));
+  const preview =
+    media.find(({ type }) => type === "output") ?? media[0] ?? shown.find(({ content }) => content);
   return {
     id: prompt.promptId,
     status: succeeded ? "completed" : failure ? "failed" : "cancelled",
@@ -113,18 +121,20 @@ function finishedJob({ prompt, outputs, succeeded, messages }: Remembered): Job 
     execution_start_time: dated[0],
     execution_end_time: dated.at(-1),
     ...(failure ? { execution_error: failure } : {}),
-    outputs_count: shown.length,
-    previewable_outputs_count: pictures.length,
+    outputs_count: items.length,
+    previewable_outputs_count: media.length,
     ...(preview ? { preview_output: preview } : {}),
     ...workflowId(prompt),
   };
 }
 
-/** Files, and texts; whatever else a node shows does not count. */
+const mediaTypes = ["images", "video", "audio", "3d", "text"];
+
+/** Objects of any kind count, as files do; texts do not, and are shown where there is nothing better. */
 function shownItems(nodeId: string, output: JsonObject): JsonObject[] {
   return Object.entries(output).flatMap(([mediaType, items]) =>
     (Array.isArray(items) ? items : []).flatMap((item: unknown) => {
-      if (isObject(item) && typeof item.filename === "string") return [{ ...item, nodeId, mediaType }];
+      if (isObject(item)) return [{ ...item, nodeId, mediaType }];
       return mediaType === "text" && typeof item === "string" ? [{ content: item, nodeId, mediaType }] : [];
     }),
   );
@@ -144,7 +154,7 @@ function workflowId({ extraData }: Prompt): { workflow_id?: unknown } {
 function wholeNumber(query: URLSearchParams, name: string): number | "bad" | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
-  return /^-?\d+$/.test(text) ? Math.max(0, Number(text)) : "bad";
+  return /^\s*[+-]?\d+\s*$/.test(text) ? Number(text) : "bad";
 }
 
 const badRequest = (error: string): Answer => json({ error }, 400);

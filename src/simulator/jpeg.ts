@@ -77,6 +77,7 @@ function readBlock(
 }
 
 const rows = new Float64Array(64);
+const columns = new Float64Array(64);
 const quantised = new Int32Array(64);
 
 function writeBlock(
@@ -92,18 +93,9 @@ function writeBlock(
     out.code(alternatingCodes[0]!);
     return direct;
   }
-  for (let y = 0; y < 8; y += 1)
-    for (let u = 0; u < 8; u += 1) {
-      let sum = 0;
-      for (let x = 0; x < 8; x += 1) sum += block[y * 8 + x]! * cosines[u * 8 + x]!;
-      rows[y * 8 + u] = sum;
-    }
-  for (let u = 0; u < 8; u += 1)
-    for (let v = 0; v < 8; v += 1) {
-      let sum = 0;
-      for (let y = 0; y < 8; y += 1) sum += rows[y * 8 + u]! * cosines[v * 8 + y]!;
-      quantised[v * 8 + u] = Math.round(sum / steps[v * 8 + u]!);
-    }
+  transform(block, rows);
+  transform(rows, columns);
+  for (let place = 0; place < 64; place += 1) quantised[place] = Math.round(columns[place]! / steps[place]!);
   writeDirect(out, quantised[0]! - previous);
   let zeros = 0;
   for (let place = 1; place < 64; place += 1) {
@@ -120,6 +112,35 @@ function writeBlock(
   }
   if (zeros > 0) out.code(alternatingCodes[0]!);
   return quantised[0]!;
+}
+
+/** The cosines of each row, written as a column: done twice, it is the transform of the block. */
+function transform(from: Float64Array, to: Float64Array): void {
+  for (let row = 0; row < 64; row += 8) {
+    const a = from[row]!;
+    const b = from[row + 1]!;
+    const c = from[row + 2]!;
+    const d = from[row + 3]!;
+    const e = from[row + 4]!;
+    const f = from[row + 5]!;
+    const g = from[row + 6]!;
+    const h = from[row + 7]!;
+    // What is the same, or the opposite, from both ends of the row is added up once.
+    const [ah, bg, cf, de] = [a + h, b + g, c + f, d + e];
+    const [oah, obg, ocf, ode] = [a - h, b - g, c - f, d - e];
+    let place = row >> 3;
+    for (let frequency = 0; frequency < 64; frequency += 16) {
+      const odd = frequency + 8;
+      to[place] =
+        ah * cosines[frequency]! +
+        bg * cosines[frequency + 1]! +
+        cf * cosines[frequency + 2]! +
+        de * cosines[frequency + 3]!;
+      to[place + 8] =
+        oah * cosines[odd]! + obg * cosines[odd + 1]! + ocf * cosines[odd + 2]! + ode * cosines[odd + 3]!;
+      place += 16;
+    }
+  }
 }
 
 function writeDirect(out: Bits, difference: number): void {

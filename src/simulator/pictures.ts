@@ -78,16 +78,23 @@ export function landscape(width: number, height: number, seed: number, share = 1
     }));
     const block = share >= 1 ? 1 : Math.max(1, Math.round((1 - share) * (width / 12)));
     const grain = (1 - share) * 110;
+    /** How high the hills stand in each column: the same in all of its rows. */
+    const tops = hills.map(({ base, waves }) =>
+      Float64Array.from({ length: width }, (_, x) => {
+        const u = (x - (x % block)) / width;
+        return waves.reduce(
+          (top, [frequency, phase, swing]) => top + Math.sin(u * frequency + phase) * swing,
+          base,
+        );
+      }),
+    );
     const grains = createRandom(seed + Math.round(share * 1000));
     return (x, y) => {
       const u = (x - (x % block)) / width;
       const v = (y - (y % block)) / height;
       let found: Colour | undefined;
-      for (const hill of hills) {
-        let height = hill.base;
-        for (const [frequency, phase, swing] of hill.waves) height += Math.sin(u * frequency + phase) * swing;
-        if (v > height) found = hill.colour;
-      }
+      for (let place = 0; place < hills.length; place += 1)
+        if (v > tops[place]![x]!) found = hills[place]!.colour;
       if (found === undefined) {
         const distance = Math.hypot(u - sun.x, (v - sun.y) * (height / width));
         found = distance < sun.radius ? sunColour : mix(top, bottom, v * 1.6);

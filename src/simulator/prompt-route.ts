@@ -24,8 +24,7 @@ export function postPrompt(body: unknown, state: ServerState): Answer {
         "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one",
       ),
     );
-  if (!isObject(fields.prompt)) throw new PythonError("TypeError", "the prompt is not a dict");
-  const graph = fields.prompt as Graph;
+  const graph = graphOf(fields.prompt, state);
   const targets = state.abilities.partialExecution ? fields.partial_execution_targets : undefined;
   const { error, outputs, nodeErrors } = validatePrompt(
     graph,
@@ -54,6 +53,13 @@ export function postPrompt(body: unknown, state: ServerState): Answer {
 
 const refused = (error: wire.WireError, nodeErrors: object = {}): Answer =>
   json(wire.refused(error, nodeErrors), 400);
+
+/** Before nodes were replaced, an empty list was a graph without outputs. */
+function graphOf(given: unknown, { abilities }: ServerState): Graph {
+  if (isObject(given)) return given as Graph;
+  if (!abilities.nodeReplacements && Array.isArray(given) && given.length === 0) return {};
+  throw new PythonError("AttributeError", "object has no attribute 'items'");
+}
 
 /** A number of the client's own does not advance the counter; the first `front` of a server is -0. */
 function priorityOf(fields: JsonObject, state: ServerState): number {

@@ -1,6 +1,15 @@
 import { isObject, parseJson } from "../comfy/json.ts";
 import type { JsonObject } from "../comfy/messages.ts";
-import { type Answer, empty, json, notAllowed, type Request, serverError, type Upload } from "./answers.ts";
+import {
+  type Answer,
+  empty,
+  json,
+  notAllowed,
+  type Request,
+  serverError,
+  splitTarget,
+  type Upload,
+} from "./answers.ts";
 import { uploadImage, uploadMask, view } from "./file-routes.ts";
 import { cancelJob, cancelJobs, listJobs, oneJob } from "./jobs-routes.ts";
 import { describe } from "./nodes/catalogue.ts";
@@ -121,9 +130,9 @@ const routes: readonly Route[] = [
 
 /** What the server answers, at once. An exception in a handler becomes aiohttp's 500, without CORS headers. */
 export function answerRequest({ method, target, body }: Request, state: ServerState): Answer {
-  const { pathname, searchParams } = new URL(target, "http://simulator");
-  const isApi = pathname.startsWith("/api/");
-  const path = decodeURI(isApi ? pathname.slice(4) : pathname);
+  const { path: given, query } = splitTarget(target);
+  const isApi = given.startsWith("/api/");
+  const path = decoded(isApi ? given.slice(4) : given);
   const fits = ({ prefix }: Route): boolean => prefix === "either" || (prefix === "api") === isApi;
   const there = routes.filter((one) => fits(one) && one.exists(state) && one.path.test(path));
   const found = there.find((one) => one.method === method || (one.method === "GET" && method === "HEAD"));
@@ -131,10 +140,19 @@ export function answerRequest({ method, target, body }: Request, state: ServerSt
   if (!found) return method === "GET" || method === "HEAD" ? empty(404) : notAllowed;
   const part = found.path.exec(path)?.[1] ?? "";
   try {
-    return found.answer({ state, query: searchParams, part, body });
+    return found.answer({ state, query, part, body });
   } catch (error) {
     if (error instanceof PythonError || error instanceof Incomparable) return serverError;
     throw error;
+  }
+}
+
+/** A path that is not encoded well is none of ours, and stays as it is. */
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
   }
 }
 

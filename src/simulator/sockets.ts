@@ -98,6 +98,8 @@ export function createSocketTable(environment: Environment): SocketTable {
     if (!open.delete(entry)) return false;
     registered.delete(entry.socket.clientId);
     ledger.socketClosed(clock.now, entry.socket);
+    // If it was full, the publisher has waited for it.
+    schedule();
     return true;
   }
 
@@ -112,10 +114,10 @@ export function createSocketTable(environment: Environment): SocketTable {
     const { type, data } = message as { type?: unknown; data?: unknown };
     if (type !== "feature_flags" || !environment.hasFlags) return true;
     const current = registered.get(entry.socket.clientId);
-    if (current !== undefined) {
-      current.flags = (data ?? {}) as Record<string, unknown>;
-      deliver(current, featureFlags(environment.serverFlags()));
-    }
+    // Python's KeyError leaves it the first frame.
+    if (current === undefined) return false;
+    current.flags = (data ?? {}) as Record<string, unknown>;
+    deliver(current, featureFlags(environment.serverFlags()));
     return true;
   }
 

@@ -257,13 +257,18 @@ export const refused = (error: WireError, nodeErrors: object = {}): object => ({
   node_errors: nodeErrors,
 });
 
-export function serverFlags(version: { readonly jobs: boolean; readonly cancelJob: boolean }): object {
+export function serverFlags(version: {
+  readonly jobs: boolean;
+  readonly cancelJob: boolean;
+  readonly nodeReplacements: boolean;
+}): object {
   return {
     supports_preview_metadata: true,
     ...(version.cancelJob ? { supports_model_type_tags: true } : {}),
     max_upload_size: 104857600,
     ...(version.jobs ? { extension: { manager: { supports_v4: true } } } : {}),
-    ...(version.cancelJob ? { node_replacements: true, assets: false } : {}),
+    ...(version.nodeReplacements ? { node_replacements: true } : {}),
+    ...(version.cancelJob ? { assets: false } : {}),
   };
 }
 

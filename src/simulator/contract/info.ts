@@ -72,10 +72,10 @@ export function infoContract(server: ServerUnderTest): void {
         ["/prompt", "{not json"],
         ["/prompt", ""],
         ["/prompt", { prompt: null }],
-        ["/prompt", { prompt: [] }],
         ["/prompt", { prompt: { 1: 5 } }],
         ["/prompt", { prompt: coreGraph(), number: "abc" }],
-        ["/prompt", { prompt: coreGraph(), extra_data: 5 }],
+        // Without a client id, old versions take this, and their worker thread dies of it.
+        ["/prompt", { prompt: coreGraph(), extra_data: 5, client_id: "anna" }],
         ["/queue", ""],
         ["/history", ""],
       ] as const) {
@@ -84,6 +84,13 @@ export function infoContract(server: ServerUnderTest): void {
         expect(contentType).toMatch(/^text\/plain/);
       }
       expect((await server.request("GET", "/history?max_items=abc")).status).toBe(500);
+    });
+
+    test("are a graph without outputs where they are an empty list, until nodes were replaced", async () => {
+      const { body } = await server.request("GET", "/features");
+      const replaces = (body as { node_replacements?: boolean }).node_replacements === true;
+      const { status } = await server.request("POST", "/prompt", { prompt: [] });
+      expect(status).toBe(replaces ? 500 : 400);
     });
 
     test("are nothing where ComfyUI does not look", async () => {

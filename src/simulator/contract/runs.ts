@@ -259,12 +259,14 @@ export function runsContract(server: ServerUnderTest): void {
     const anna = await server.connect();
     const graph = {
       ...coreGraph(),
-      3: { class_type: "PreviewAny", inputs: { source: ["1", 0] } },
+      // Another value: ComfyUI takes nodes with the same inputs for one.
+      3: { class_type: "PrimitiveInt", inputs: { value: newValue() } },
+      4: { class_type: "PreviewAny", inputs: { source: ["3", 0] } },
     };
-    const fields = { client_id: anna.clientId, partial_execution_targets: ["3"] };
+    const fields = { client_id: anna.clientId, partial_execution_targets: ["4"] };
     const { prompt_id } = await server.submit(graph, fields);
     await anna.ended(prompt_id);
     const outputs = Object.keys((await server.history(prompt_id))?.outputs ?? {});
-    expect(outputs.toSorted()).toEqual(server.abilities.partialExecution ? ["3"] : ["2", "3"]);
+    expect(outputs.toSorted()).toEqual(server.abilities.partialExecution ? ["4"] : ["2", "4"]);
   });
 }
