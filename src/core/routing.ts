@@ -231,7 +231,8 @@ function keepUnclaimed(
   message: ServerMessage,
   bytes: number,
 ): void {
-  if (message.type === "preview" || message.type === "text" || message.type.startsWith("progress")) return;
+  // Pictures are too large to keep, and of progress there is soon more. A text may be the only one.
+  if (message.type === "preview" || message.type.startsWith("progress")) return;
   for (const [id, { since }] of server.unclaimed)
     if (c.moment.now - since > unclaimedLimit.ms) server.unclaimed.delete(id);
   let kept = server.unclaimed.get(promptId);
