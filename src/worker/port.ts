@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { PortId } from "../protocol/ids.ts";
@@ -177,7 +178,7 @@ function sessionCalls(
         const { transferId, server } = request;
         return {
           transferId,
-          request: { method: "upload", transferId, ...(server === undefined ? {} : { server }) },
+          request: { method: "upload", transferId, ...present({ server }) },
           move: (to) => to.upload(request, file),
         };
       }),

@@ -1,4 +1,4 @@
-import { isObject } from "../comfy/json.ts";
+import { isObject, present } from "../comfy/json.ts";
 import { checkWorkflow } from "../comfy/workflow.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type {
@@ -45,12 +45,11 @@ const record =
   <T>(readers: FieldReaders<T>): Reader<T> =>
   (value, name) => {
     const given = object(value, name);
-    const read: Record<string, unknown> = {};
-    for (const [field, reader] of Object.entries<Reader<unknown>>(readers)) {
-      const one = reader(given[field], field);
-      if (one !== undefined) read[field] = one;
-    }
-    return read as T;
+    const read = Object.entries<Reader<unknown>>(readers).map(([field, reader]) => [
+      field,
+      reader(given[field], field),
+    ]);
+    return present(Object.fromEntries(read)) as T;
   };
 const optional =
   <T>(reader: Reader<T>): Reader<T | undefined> =>
