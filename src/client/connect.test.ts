@@ -6,6 +6,7 @@ import { connect } from "./index.ts";
 import type { Platform } from "./platform.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
+import { codeOf } from "./testing/task.ts";
 
 let browser: Browser;
 beforeEach(() => {
@@ -17,11 +18,6 @@ afterEach(() => {
 });
 
 const silentRealm = () => ({ epoch: "silent", connect: () => {}, die: () => {} });
-const codeOf = (call: Promise<unknown>): Promise<unknown> =>
-  call.then(
-    () => "resolved",
-    ({ code }) => code,
-  );
 
 describe("connect", () => {
   test("gives every call a handle on one link, which closes with the last of them", async () => {

@@ -1,16 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { PortTaskEvent } from "../protocol/tasks.ts";
-import type { Task } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { copyOf } from "./testing/storage.ts";
-
-const workflow = { "1": { class_type: "SaveImage", inputs: {} } };
-const codeOf = (call: Promise<unknown>): Promise<unknown> =>
-  call.then(
-    () => "resolved",
-    ({ code }) => code,
-  );
+import { codeOf, isAt, kindsOf, workflow } from "./testing/task.ts";
 
 let browser: Browser;
 beforeEach(() => {
@@ -20,15 +12,6 @@ afterEach(() => {
   vi.useRealTimers();
   browser.end();
 });
-
-async function kindsOf(task: Task): Promise<string[]> {
-  const kinds: string[] = [];
-  for await (const { type } of task) kinds.push(type);
-  return kinds;
-}
-
-const isAt = (task: Task | undefined, status: Task["status"]) =>
-  expect.poll(() => task?.status, { timeout: 5_000 }).toBe(status);
 
 describe("the death of the host", () => {
   test("does not break a task's iterator, nor its ending", async () => {
@@ -231,129 +214,5 @@ describe("a host's refusal of this page's own former port", () => {
     expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId });
     expect(new Set(next.hellos().map(({ tabId }) => tabId))).toEqual(new Set([session.tabId]));
     expect(session.tasks()).toEqual([task]);
-  });
-});
-
-describe("a reload", () => {
-  test("finds the tab's tasks as they are, and hears how they end", async () => {
-    const { comfy } = browser;
-    const page = browser.openPage();
-    const session = await page.connect();
-    const { id } = await session.submit(workflow, { label: "mine" });
-    await isAt(session.task(id), "queued");
-    page.fire("pagehide", false);
-    page.crash();
-    const again = await browser.openPage(page.storage).connect();
-    const task = again.task(id) as Task;
-    expect([again.tabId, task.label, task.status]).toEqual([session.tabId, "mine", "queued"]);
-    comfy.start(task.promptId ?? "");
-    comfy.finish(task.promptId ?? "");
-    expect(await kindsOf(task)).toEqual(["accepted", "started", "succeeded"]);
-    expect((await task.result()).taskId).toBe(id);
-  });
-
-  test("together with the host's death leaves the tasks to be found at the server", async () => {
-    const { comfy } = browser;
-    const page = browser.openPage();
-    const { id } = await (await page.connect()).submit(workflow);
-    await expect.poll(() => comfy.prompts.length).toBe(1);
-    browser.killWorkers();
-    page.crash();
-    const task = (await browser.openPage(page.storage).connect()).task(id);
-    await isAt(task, "running");
-    comfy.finish(task?.promptId ?? "");
-    expect((await task?.result())?.taskId).toBe(id);
-    expect(comfy.prompts).toHaveLength(1);
-  });
-});
-
-describe("the back/forward cache", () => {
-  const envelopesOf = (host: ReturnType<typeof scriptedRealm>) =>
-    host.envelopes.map(({ comfyTabs }) => comfyTabs);
-
-  test("keeps the host from posting, and others may have the identity meanwhile", async () => {
-    const host = scriptedRealm();
-    browser.workersAre(() => host.realm);
-    const page = browser.openPage();
-    await page.connect();
-    const identity = browser.locks.names().find((name) => name.includes("/identity/")) ?? "";
-    page.fire("pagehide", true);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend"]);
-    expect(browser.locks.isHeld(identity)).toBe(false);
-    page.fire("pageshow", true);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume"]);
-    expect(browser.locks.isHeld(identity)).toBe(true);
-    page.fire("pageshow", false);
-    page.fire("pagehide", false);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume", "goodbye"]);
-  });
-
-  test("gives back a page that learns of the tasks of the tab's next page", async () => {
-    const page = browser.openPage();
-    const session = await page.connect();
-    const own = await session.submit(workflow);
-    page.fire("pagehide", true);
-    const next = browser.openPage(page.storage);
-    const other = await (await next.connect()).submit(workflow);
-    next.fire("pagehide", false);
-    next.crash();
-    page.fire("pageshow", true);
-    await expect.poll(() => session.tasks().map(({ id }) => id)).toEqual([own.id, other.id]);
-  });
-
-  test("gives back a page that is another tab now, if a duplicate has become the old one", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const page = browser.openPage();
-    const session = await page.connect();
-    const task = await session.submit(workflow);
-    const [result, kinds] = [codeOf(task.result()), kindsOf(task)];
-    page.fire("pagehide", true);
-    const duplicate = await browser.openPage(copyOf(page.storage)).connect();
-    expect([duplicate.tabId, duplicate.tasks().length]).toEqual([session.tabId, 1]);
-    page.fire("pageshow", true);
-    await vi.advanceTimersByTimeAsync(2_000);
-    expect(await result).toBe("not-found");
-    await kinds;
-    expect(session.tabId).not.toBe(duplicate.tabId);
-    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId, tasks: { open: 0 } });
-    expect(session.tasks()).toEqual([]);
-  });
-});
-
-describe("acknowledgements", () => {
-  const acks = (host: ReturnType<typeof scriptedRealm>) =>
-    host.envelopes.flatMap(({ comfyTabs, batch }) => (comfyTabs === "ack" ? [batch] : []));
-  const preview = (bytes: number): PortTaskEvent => ({
-    type: "preview",
-    taskId: "somebody's",
-    seq: 1,
-    at: 0,
-    nodeId: "1",
-    image: new ArrayBuffer(bytes),
-  });
-
-  test("go out every 8 batches, and earlier after a mebibyte of previews", async () => {
-    const host = scriptedRealm();
-    browser.workersAre(() => host.realm);
-    await browser.openPage().connect();
-    for (let batch = 1; batch <= 17; batch += 1) host.say([]);
-    await expect.poll(() => acks(host)).toEqual([8, 16]);
-    host.say([{ kind: "task", event: preview(600_000) }]);
-    host.say([{ kind: "task", event: preview(600_000) }]);
-    await expect.poll(() => acks(host)).toEqual([8, 16, 19]);
-    for (let batch = 20; batch <= 27; batch += 1) host.say([]);
-    await expect.poll(() => acks(host)).toEqual([8, 16, 19, 27]);
-  });
-
-  test("are not kept back by listeners that throw", async () => {
-    const host = scriptedRealm();
-    browser.workersAre(() => host.realm);
-    const session = await browser.openPage().connect();
-    session.on("message", () => {
-      throw new Error("my own fault");
-    });
-    const message = { kind: "message", serverId: "main", type: "custom", data: 1 } as const;
-    for (let number = 1; number <= 8; number += 1) host.say([{ ...message, number }]);
-    await expect.poll(() => acks(host)).toEqual([8]);
   });
 });

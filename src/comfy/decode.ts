@@ -1,5 +1,5 @@
 import { readFailure } from "./failure.ts";
-import { asId, asIds, asNumber, asObject, asString, isObject, parseJson } from "./json.ts";
+import { asId, asIds, asNumber, asObject, asString, isObject, parseJson, present } from "./json.ts";
 import type { JsonObject, NodeProgress, ServerMessage } from "./messages.ts";
 
 /**
@@ -27,8 +27,11 @@ function decodeText(text: string): ServerMessage {
   switch (type) {
     case "status": {
       const info = asObject(asObject(data.status).exec_info);
-      const sid = asString(data.sid);
-      return { type, queueRemaining: asNumber(info.queue_remaining), ...(sid === undefined ? {} : { sid }) };
+      return {
+        type,
+        queueRemaining: asNumber(info.queue_remaining),
+        ...present({ sid: asString(data.sid) }),
+      };
     }
     case "feature_flags":
       return { type, flags: data };
@@ -40,8 +43,7 @@ function decodeText(text: string): ServerMessage {
       }
       const nodeId = asId(data.node);
       if (nodeId === undefined) return malformed("executing without a node");
-      const displayNodeId = asId(data.display_node);
-      return { type, promptId, nodeId, ...(displayNodeId === undefined ? {} : { displayNodeId }) };
+      return { type, promptId, nodeId, ...present({ displayNodeId: asId(data.display_node) }) };
     }
     case "progress": {
       const [value, max] = [asNumber(data.value), asNumber(data.max)];
@@ -69,17 +71,14 @@ function ofPrompt(type: string, promptId: string, data: JsonObject, dated: Dated
   switch (type) {
     case "execution_cached":
       return { type, promptId, nodeIds: asIds(data.nodes), ...dated };
-    case "execution_interrupted": {
-      const [nodeId, nodeType] = [asId(data.node_id), asString(data.node_type)];
+    case "execution_interrupted":
       return {
         type,
         promptId,
         executed: asIds(data.executed),
-        ...(nodeId === undefined ? {} : { nodeId }),
-        ...(nodeType === undefined ? {} : { nodeType }),
+        ...present({ nodeId: asId(data.node_id), nodeType: asString(data.node_type) }),
         ...dated,
       };
-    }
     case "execution_error": {
       const failure = readFailure(data);
       // A blocker's error is not dated and does not end the run; servers before 0.0.1 date none (ComfyUI execution.py).
@@ -89,8 +88,7 @@ function ofPrompt(type: string, promptId: string, data: JsonObject, dated: Dated
         promptId,
         blocked,
         failure,
-        ...(data.current_inputs === undefined ? {} : { currentInputs: data.current_inputs }),
-        ...(data.current_outputs === undefined ? {} : { currentOutputs: data.current_outputs }),
+        ...present({ currentInputs: data.current_inputs, currentOutputs: data.current_outputs }),
         ...dated,
       };
     }
@@ -115,15 +113,13 @@ function ofPrompt(type: string, promptId: string, data: JsonObject, dated: Dated
 function readNodeProgress([key, value]: [string, unknown]): NodeProgress {
   const node = asObject(value);
   const nodeId = asId(node.node_id) ?? key;
-  const [parentNodeId, realNodeId] = [asId(node.parent_node_id), asId(node.real_node_id)];
   return {
     nodeId,
     displayNodeId: asId(node.display_node_id) ?? nodeId,
     value: asNumber(node.value) ?? 0,
     max: asNumber(node.max) ?? 1,
     state: asString(node.state) ?? "",
-    ...(parentNodeId === undefined ? {} : { parentNodeId }),
-    ...(realNodeId === undefined ? {} : { realNodeId }),
+    ...present({ parentNodeId: asId(node.parent_node_id), realNodeId: asId(node.real_node_id) }),
   };
 }
 
@@ -159,18 +155,15 @@ function readPreview(header: string, image: Uint8Array<ArrayBuffer>): ServerMess
   if (!isObject(data)) return malformed("a preview whose metadata is not a JSON object");
   const promptId = asString(data.prompt_id);
   if (promptId === undefined) return malformed("a preview whose metadata has no prompt");
-  const [display, parent, real] = [
-    asId(data.display_node_id),
-    asId(data.parent_node_id),
-    asId(data.real_node_id),
-  ];
   return {
     type: "preview",
     promptId,
     nodeId: asId(data.node_id),
-    ...(display === undefined ? {} : { displayNodeId: display }),
-    ...(parent === undefined ? {} : { parentNodeId: parent }),
-    ...(real === undefined ? {} : { realNodeId: real }),
+    ...present({
+      displayNodeId: asId(data.display_node_id),
+      parentNodeId: asId(data.parent_node_id),
+      realNodeId: asId(data.real_node_id),
+    }),
     mime: data.image_type === "image/png" ? "image/png" : "image/jpeg",
     image,
   };

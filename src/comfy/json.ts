@@ -25,6 +25,10 @@ function withoutNotFinite(text: string): string {
   });
 }
 
+/** Without the fields that are undefined: what is absent stays absent. */
+export const present = <T extends object>(fields: T): { [Field in keyof T]?: Exclude<T[Field], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as typeof fields;
+
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 

@@ -1,4 +1,4 @@
-import { asArray, asIds, asNumber, asObject, asString, isObject, parseJson } from "./json.ts";
+import { asArray, asIds, asNumber, asObject, asString, isObject, parseJson, present } from "./json.ts";
 import type { JsonObject } from "./messages.ts";
 
 export interface PromptOptions {
@@ -16,9 +16,9 @@ export function promptBody(workflowJson: string, options: PromptOptions): string
   const rest = JSON.stringify({
     client_id: options.clientId,
     prompt_id: options.promptId,
-    ...(options.front ? { front: true } : {}),
-    ...(options.number === undefined ? {} : { number: options.number }),
-    ...(options.extraData ? { extra_data: options.extraData } : {}),
+    front: options.front || undefined,
+    number: options.number,
+    extra_data: options.extraData,
   });
   return `{"prompt":${workflowJson},${rest.slice(1)}`;
 }
@@ -74,7 +74,7 @@ function readRefusal(value: unknown): Refusal {
     type: asString(type) ?? "",
     message: asString(message) ?? "",
     details: asString(details) ?? "",
-    ...(extra_info === undefined ? {} : { extraInfo: extra_info }),
+    ...present({ extraInfo: extra_info }),
   };
 }
 

@@ -25,7 +25,6 @@ describe("a workflow", () => {
     ["a list whose first part is no string", { "1": node({ size: [512, 768] }) }],
     ["a nested list, which ComfyUI takes for no link", { "1": node({ pairs: [["9", 0]] }) }],
     ["null and booleans and texts", { "1": node({ a: null, b: true, c: "", d: 0.5 }) }],
-    ["what is undefined, for JSON leaves it out", { "1": node({ seed: undefined }) }],
     ["a node that is called prompt", { prompt: node() }],
     ["a node that is called nodes", { nodes: node(), links: node() }],
     ["the same object twice", { "1": node({ a: [1], b: [1] }), "2": node(Object.freeze({})) }],
@@ -124,60 +123,6 @@ describe("a node that is called as something of every object", () => {
   });
 });
 
-describe("a value that JSON cannot say", () => {
-  const cyclic: { self?: unknown; list?: unknown[] } = {};
-  cyclic.self = cyclic;
-
-  test.each<[string, unknown, string, RegExp]>([
-    ["NaN", { cfg: Number.NaN }, "1.inputs.cfg", /is NaN/],
-    ["Infinity", { cfg: Number.POSITIVE_INFINITY }, "1.inputs.cfg", /is Infinity/],
-    ["minus Infinity", { cfg: [1, -Infinity, 2] }, "1.inputs.cfg.1", /is -Infinity/],
-    ["NaN as a slot", { model: ["1", Number.NaN] }, "1.inputs.model.1", /is NaN/],
-    ["a bigint", { seed: 1n }, "1.inputs.seed", /is a bigint/],
-    ["a function", { seed: () => 1 }, "1.inputs.seed", /is a function/],
-    ["a symbol", { seed: Symbol("x") }, "1.inputs.seed", /is a symbol/],
-    ["undefined in a list", { sizes: [1, undefined] }, "1.inputs.sizes.1", /is undefined/],
-    ["a hole in a list", { sizes: Object.assign(new Array(3), [1]) }, "1.inputs.sizes.1", /is undefined/],
-    ["a Date", { when: new Date(0) }, "1.inputs.when", /is a Date/],
-    ["a Map", { map: new Map() }, "1.inputs.map", /is a Map/],
-    ["a Set, however deep", { a: { b: [new Set()] } }, "1.inputs.a.b.0", /is a Set/],
-    ["bytes", { image: new Uint8Array(4) }, "1.inputs.image", /is a Uint8Array/],
-    ["a number in a box", { seed: Object(1) }, "1.inputs.seed", /is a Number/],
-    ["a promise", { seed: Promise.resolve(1) }, "1.inputs.seed", /is a Promise/],
-    ["an object in itself", { cyclic }, "1.inputs.cyclic.self", /contains itself/],
-  ])("is found: %s", (_, inputs, path, message) => {
-    expect(checkWorkflow({ "1": node(inputs as object) })).toEqual({
-      code: "workflow-invalid",
-      path,
-      message: expect.stringMatching(message),
-    });
-  });
-
-  test("is found in the title of a node, too", () => {
-    expect(checkWorkflow({ "1": { ...node(), _meta: { title: () => "x" } } })).toMatchObject({
-      path: "1._meta.title",
-    });
-  });
-
-  test("is found where the workflow contains itself", () => {
-    const workflow: Record<string, unknown> = { "1": node() };
-    (workflow["1"] as { inputs: object }).inputs = { all: workflow };
-    expect(checkWorkflow(workflow)).toMatchObject({
-      path: "1.inputs.all",
-      message: expect.stringMatching(/contains itself/),
-    });
-  });
-
-  test("is none in what JSON has said itself", () => {
-    const value = fc.jsonValue().map((one): unknown => JSON.parse(JSON.stringify(one)));
-    fc.assert(
-      fc.property(value, (one) => {
-        expect(checkWorkflow({ "1": node({ value: { __value__: one } }) })).toBeUndefined();
-      }),
-    );
-  });
-});
-
 describe("a deep workflow", () => {
   const nested = (levels: number): unknown => {
     let value: unknown = 1;
@@ -186,16 +131,25 @@ describe("a deep workflow", () => {
   };
 
   test("is refused before it is too deep for Python", () => {
-    expect(checkWorkflow({ "1": node({ x: nested(150) }) })).toBeUndefined();
-    expect(checkWorkflow({ "1": node({ x: nested(201) }) })).toMatchObject({
+    expect(checkWorkflow({ "1": node({ x: nested(197) }) })).toBeUndefined();
+    expect(checkWorkflow({ "1": node({ x: nested(198) }) })).toMatchObject({
       code: "workflow-invalid",
+      path: "1",
       message: expect.stringContaining("200 levels"),
     });
   });
 
-  test("is refused without running out of stack, and in a path that can be read", () => {
-    const problem = checkWorkflow({ "1": node({ x: nested(100_000) }) });
-    expect(problem?.path.length).toBeLessThanOrEqual(100);
+  test("is refused without running out of stack", () => {
+    expect(checkWorkflow({ "1": node({ x: nested(100_000) }) })).toMatchObject({ path: "1" });
+  });
+
+  test("may have any value that JSON can say", () => {
+    const value = fc.jsonValue().map((one): unknown => JSON.parse(JSON.stringify(one)));
+    fc.assert(
+      fc.property(value, (one) => {
+        expect(checkWorkflow({ "1": node({ value: { __value__: one } }) })).toBeUndefined();
+      }),
+    );
   });
 });
 

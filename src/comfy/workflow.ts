@@ -1,21 +1,14 @@
 import { isObject } from "./json.ts";
 import type { JsonObject } from "./messages.ts";
+import { nestingLimit, tooDeep, type WorkflowProblem } from "./plain-data.ts";
 
-/** Why a workflow cannot be sent. */
-export interface WorkflowProblem {
-  readonly code: "workflow-format" | "workflow-invalid";
-  /** Where, e.g. `3.inputs.model`; empty for the whole. */
-  readonly path: string;
-  /** One sentence that says what to do. */
-  readonly message: string;
-}
-
-const deepest = 200;
+export { checkPlainData as checkJson } from "./plain-data.ts";
 
 /**
  * Finds what would be refused, or worse: a link to a node that is not there can pass ComfyUI's validation
  * and then kill the thread that runs prompts, for everybody (ComfyUI execution.py).
  *
+ * @param workflow as parsed from JSON: what JSON cannot say is {@link checkPlainData}'s to find
  * @returns the first problem, or undefined
  */
 export function checkWorkflow(workflow: unknown): WorkflowProblem | undefined {
@@ -64,47 +57,13 @@ function checkNode(workflow: JsonObject, id: string, node: unknown): WorkflowPro
         `${path} is linked to node ${to}, which is not in the workflow: add it, or wrap a list that is no link as {"__value__": […]}.`,
       );
   }
-  return checkValue(node, id, [workflow]);
+  return isNestedDeeper(node, nestingLimit - 1) ? tooDeep(id) : undefined;
 }
 
-/** Finds what of `value`, called `path` or else by its keys, JSON would not carry as it is. */
-export const checkJson = (value: unknown, path: string): WorkflowProblem | undefined =>
-  checkValue(value, path, []);
-
-/** JSON would drop, change or refuse these without a word of where they are. */
-function checkValue(value: unknown, path: string, above: readonly object[]): WorkflowProblem | undefined {
-  const kind = Array.isArray(value) ? "array" : typeof value;
-  if (kind === "number" && !Number.isFinite(value))
-    return invalid(path, `${path} is ${value}, which JSON cannot say: pass a finite number.`);
-  if (kind === "bigint" || kind === "function" || kind === "symbol")
-    return invalid(
-      path,
-      `${path} is a ${kind}, which JSON cannot say: pass a number, a string or leave it out.`,
-    );
-  if (typeof value !== "object" || value === null) return undefined;
-  const tag = Object.prototype.toString.call(value).slice(8, -1);
-  if (tag !== "Object" && tag !== "Array")
-    return invalid(
-      path,
-      `${path} is a ${tag}, which JSON cannot say: pass what the node expects as plain data.`,
-    );
-  if (above.includes(value)) return invalid(path, `${path} contains itself: pass a copy without the cycle.`);
-  if (above.length >= deepest)
-    return invalid(
-      path.slice(0, 100),
-      `The workflow is nested deeper than ${deepest} levels: make it flatter.`,
-    );
-  const inside = [...above, value];
-  // Spread, a hole is undefined, too: JSON makes null of both.
-  for (const [key, part] of Object.entries(Array.isArray(value) ? [...value] : value)) {
-    const name = path === "" ? key : `${path}.${key}`;
-    if (part === undefined && kind === "array")
-      return invalid(name, `${name} is undefined: pass null or leave it out.`);
-    const problem = checkValue(part, name, inside);
-    if (problem) return problem;
-  }
-  return undefined;
-}
+const isNestedDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((part) => isNestedDeeper(part, levels - 1)));
 
 interface Link {
   readonly path: string;

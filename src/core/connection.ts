@@ -1,7 +1,7 @@
 import { announcement } from "../comfy/announcement.ts";
-import { readQueueRemaining } from "../comfy/queue.ts";
 import { abilities, readVersion } from "../comfy/versions.ts";
-import { type WireError, wireError } from "../protocol/errors.ts";
+import { wireError } from "../protocol/errors.ts";
+import { diagnose } from "./diagnosis.ts";
 import type { HttpAnswer, SocketKey } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
@@ -205,29 +205,12 @@ export function versionAnswered(c: Coordinator, server: Server, answer: HttpAnsw
 /** Why a socket could not be opened: the WebSocket API does not say, so HTTP is asked. */
 export function diagnosisAnswered(c: Coordinator, server: Server, answer: HttpAnswer): void {
   if (server.connection.at === "open") return;
-  server.error = diagnose(server.url, answer);
+  server.error =
+    diagnose(server.url, answer) ??
+    wireError(
+      "server-unreachable",
+      `${server.url} answers, but refuses the WebSocket. A proxy on the way must pass on WebSocket upgrades.`,
+      { url: server.url },
+    );
   announceServer(c, server);
-}
-
-function diagnose(url: string, answer: HttpAnswer): WireError {
-  if ("failure" in answer)
-    return wireError(
-      "server-unreachable",
-      `Nothing answers at ${url}. Is ComfyUI running there, with --enable-cors-header?`,
-      { url },
-    );
-  if (answer.status === 401 || answer.status === 403)
-    return wireError("unauthorized", `${url} wants credentials (HTTP ${answer.status}).`, {
-      status: answer.status,
-    });
-  if (answer.status === 200 && readQueueRemaining(answer.text) !== undefined)
-    return wireError(
-      "server-unreachable",
-      `${url} answers, but refuses the WebSocket. A proxy on the way must pass on WebSocket upgrades.`,
-      { url },
-    );
-  return wireError("not-comfyui", `What answers at ${url} is not ComfyUI (HTTP ${answer.status}).`, {
-    url,
-    status: answer.status,
-  });
 }

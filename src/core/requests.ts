@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { RequestKey } from "./facts.ts";
 import type { Coordinator, Purpose } from "./state.ts";
@@ -21,7 +22,7 @@ export function ask(
     server,
     method: body === undefined ? "GET" : "POST",
     path,
-    ...(body === undefined ? {} : { body }),
+    ...present({ body }),
     timeoutMs,
   });
   return request;

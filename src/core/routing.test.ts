@@ -151,6 +151,23 @@ describe("a prompt that the app posted itself", () => {
     expect(anna.heard("t")).toEqual(["accepted", "started", "node", "output", "succeeded"]);
   });
 
+  test("is told the texts of its run, which name no prompt, though it was registered after them", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    const promptId = promptIdOf("own");
+    const text = { type: "text", nodeId: "3", text: "words" } as const;
+    host.say(
+      { ...text, text: "a stranger's" },
+      { type: "execution_start", promptId },
+      text,
+      { type: "executing", promptId, nodeId: null },
+      { ...text, text: "another's" },
+    );
+    anna.call({ method: "register", registration: { taskId: "t", serverId: "http://comfy.test", promptId } });
+    expect(anna.taskEvents("t").filter(({ type }) => type === "text")).toMatchObject([{ text: "words" }]);
+  });
+
   test("ends by a look-up when it was registered late", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { NodeProgress, ServerMessage } from "../comfy/messages.ts";
 import { socketProved } from "./connection.ts";
 import { deliver } from "./delivery.ts";
@@ -188,7 +189,7 @@ function progressed(
   if (known && known.value === value && known.max === max) return;
   if (!known && task.nodeProgress.size >= 4096) return;
   task.nodeProgress.set(nodeId, { value, max });
-  emit(c, task, { type: "progress", nodeId, value, max, ...(overall === undefined ? {} : { overall }) });
+  emit(c, task, { type: "progress", nodeId, value, max, ...present({ overall }) });
 }
 
 /** `status` is the only push that tells of a deleted prompt, and it does not say which. */
@@ -232,7 +233,8 @@ function keepUnclaimed(
   message: ServerMessage,
   bytes: number,
 ): void {
-  if (message.type === "preview" || message.type === "text" || message.type.startsWith("progress")) return;
+  // Pictures are too large to keep, and of progress there is soon more. A text may be the only one.
+  if (message.type === "preview" || message.type.startsWith("progress")) return;
   for (const [id, { since }] of server.unclaimed)
     if (c.moment.now - since > unclaimedLimit.ms) server.unclaimed.delete(id);
   let kept = server.unclaimed.get(promptId);

@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import { answer } from "./delivery.ts";
@@ -247,8 +248,7 @@ function post(c: Coordinator, task: Task): void {
   const body = promptBody(task.workflow, {
     clientId: server.clientId,
     promptId: task.promptId,
-    ...(front ? { front } : {}),
-    ...(extraData ? { extraData } : {}),
+    ...present({ front, extraData }),
   });
   task.stage = {
     at: "posting",

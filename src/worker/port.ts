@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { PortId } from "../protocol/ids.ts";
@@ -7,8 +8,8 @@ import { protocolVersion } from "../protocol/version.ts";
 import type { Accounts } from "./accounts.ts";
 import { openEndpoint, type PortLike, type Reply, type TabEndpoint } from "./endpoint.ts";
 import {
-  BadField,
-  BadWorkflow,
+  bad,
+  Refusal,
   readFileRequest,
   readHello,
   readId,
@@ -117,8 +118,7 @@ function sessionCalls(
 
   const admit = (declaration: Parameters<Accounts["admit"]>[0]) => {
     const server = accounts.admit(declaration);
-    if (!server) throw new BadField("servers");
-    return server;
+    return server ?? bad("servers");
   };
 
   /** Queued before anything else of this port is handled, and never waited for: its grant is the death notice. */
@@ -139,7 +139,7 @@ function sessionCalls(
         const message = `This host speaks protocol ${ours}, the tab ${theirs}.`;
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
-      if (greeted || (watched !== undefined && watched !== portId)) throw new BadField("hello");
+      if (greeted || (watched !== undefined && watched !== portId)) bad("hello");
       const { tabId, tabSecret, windowId, tasks, previews } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
@@ -178,7 +178,7 @@ function sessionCalls(
         const { transferId, server } = request;
         return {
           transferId,
-          request: { method: "upload", transferId, ...(server === undefined ? {} : { server }) },
+          request: { method: "upload", transferId, ...present({ server }) },
           move: (to) => to.upload(request, file),
         };
       }),
@@ -204,23 +204,7 @@ function sessionCalls(
   };
 }
 
-/** An answer in the negative that is already worded. */
-class Refusal extends Error {
-  readonly error: WireError;
-
-  constructor(error: WireError) {
-    super(error.message);
-    this.error = error;
-  }
-}
-
-function errorOf(thrown: unknown): WireError {
-  if (thrown instanceof Refusal) return thrown.error;
-  if (thrown instanceof BadWorkflow)
-    return wireError(thrown.problem.code, thrown.message, { path: thrown.problem.path });
-  if (thrown instanceof BadField)
-    return wireError("invalid-option", `"${thrown.message}" is missing or not what it has to be.`, {
-      option: thrown.message,
-    });
-  return wireError("host-lost", `The host failed at this call: ${String(thrown)}`, {});
-}
+const errorOf = (thrown: unknown): WireError =>
+  thrown instanceof Refusal
+    ? thrown.error
+    : wireError("host-lost", `The host failed at this call: ${String(thrown)}`, {});

@@ -1,4 +1,6 @@
-import { checkWorkflow, type WorkflowProblem } from "../comfy/workflow.ts";
+import { isObject, present } from "../comfy/json.ts";
+import { checkWorkflow } from "../comfy/workflow.ts";
+import { type WireError, wireError } from "../protocol/errors.ts";
 import type {
   Auth,
   FileRequest,
@@ -10,27 +12,193 @@ import type {
   UploadRequest,
 } from "../protocol/session-api.ts";
 
-/**
- * Reads what a tab sends, field by field: this is the boundary, and nothing behind it looks at a type
- * again. A reader returns the value or throws the name of the field that is wrong.
- */
-export class BadField extends Error {}
+/** An answer in the negative, already worded. */
+export class Refusal extends Error {
+  readonly error: WireError;
 
-/** A workflow that no server may get; its owner hears why. */
-export class BadWorkflow extends Error {
-  readonly problem: WorkflowProblem;
-
-  constructor(problem: WorkflowProblem) {
-    super(problem.message);
-    this.problem = problem;
+  constructor(error: WireError) {
+    super(error.message);
+    this.error = error;
   }
 }
 
-type Fields = Record<string, unknown>;
+/** @throws {@link Refusal} always */
+export function bad(field: string): never {
+  const message = `"${field}" is missing or not what it has to be.`;
+  throw new Refusal(wireError("invalid-option", message, { option: field }));
+}
 
-const bad = (field: string): never => {
-  throw new BadField(field);
+/**
+ * Reads what a tab sends: this is the boundary, and nothing behind it looks at a type again. A reader
+ * returns the value or refuses it by the name of its field.
+ */
+type Reader<T> = (value: unknown, field: string) => T;
+
+/** A reader for every field; what is {@link optional} in the type may be absent, and then stays absent. */
+type FieldReaders<T> = {
+  readonly [Field in keyof T]-?: Partial<Pick<T, Field>> extends Pick<T, Field>
+    ? Reader<T[Field] | undefined>
+    : Reader<T[Field]>;
 };
+
+const record =
+  <T>(readers: FieldReaders<T>): Reader<T> =>
+  (value, name) => {
+    const given = object(value, name);
+    const read = Object.entries<Reader<unknown>>(readers).map(([field, reader]) => [
+      field,
+      reader(given[field], field),
+    ]);
+    return present(Object.fromEntries(read)) as T;
+  };
+const optional =
+  <T>(reader: Reader<T>): Reader<T | undefined> =>
+  (value, field) =>
+    value === undefined ? undefined : reader(value, field);
+const list =
+  <T>(entry: Reader<T>, longest = 1000): Reader<T[]> =>
+  (value, field) =>
+    Array.isArray(value) && value.length <= longest ? value.map((one) => entry(one, field)) : bad(field);
+const text =
+  (longest = 500, shortest = 1): Reader<string> =>
+  (value, field) =>
+    typeof value === "string" && value.length >= shortest && value.length <= longest ? value : bad(field);
+const matching =
+  (pattern: RegExp): Reader<string> =>
+  (value, field) =>
+    typeof value === "string" && pattern.test(value) ? value : bad(field);
+const oneOf =
+  <T extends string>(...values: readonly T[]): Reader<T> =>
+  (value, field) =>
+    values.find((one) => one === value) ?? bad(field);
+const object: Reader<{ readonly [field: string]: unknown }> = (value, field) =>
+  isObject(value) ? value : bad(field);
+const flag: Reader<boolean> = (value = false, field) => (typeof value === "boolean" ? value : bad(field));
+const positive: Reader<number> = (value, field) =>
+  typeof value === "number" && value > 0 && Number.isFinite(value) ? value : bad(field);
+const whole: Reader<number> = (value, field) =>
+  typeof value === "number" && value >= 0 && Number.isSafeInteger(value) ? value : bad(field);
+
+/** What the tab sends as JSON text, called `name`. */
+const fromJson =
+  <T>(name: string, reader: Reader<T>) =>
+  (json: string): T =>
+    reader(parse(json, name), name);
+
+const id = text();
+const label = optional(text(500, 0));
+const serverId = text(2000);
+const secret: Reader<string> = (value, field) => text(16_384, 0)(value, `auth.${field}`);
+const account = optional(id);
+
+type AuthOf<Type extends Auth["type"]> = Extract<Auth, { type: Type }>;
+const auths: { readonly [Type in Auth["type"]]: Reader<AuthOf<Type>> } = {
+  basic: record<AuthOf<"basic">>({ type: oneOf("basic"), username: secret, password: secret, account }),
+  bearer: record<AuthOf<"bearer">>({ type: oneOf("bearer"), token: secret, account }),
+  query: record<AuthOf<"query">>({ type: oneOf("query"), token: secret, name: optional(id), account }),
+  cookie: record<AuthOf<"cookie">>({ type: oneOf("cookie"), account }),
+};
+const authType = oneOf("basic", "bearer", "query", "cookie");
+
+const servers = list(
+  record<ServerDeclaration>({
+    id: serverId,
+    url: text(2000),
+    weight: optional(positive),
+    auth: optional((value, field): Auth => auths[authType(object(value, field).type, "type")](value, field)),
+    broadcastTypes: optional(list(text(500, 0))),
+  }),
+);
+
+export const readServers = fromJson("servers", servers);
+
+export const readHello = fromJson(
+  "hello",
+  record<Hello>({
+    protocol: record({ major: whole, minor: whole }),
+    build: id,
+    // It becomes part of the name of a lock.
+    portId: matching(/^[\w-]{1,100}$/),
+    tabId: id,
+    tabSecret: id,
+    windowId: id,
+    servers,
+    tasks: list(
+      record<KnownTask>({
+        taskId: id,
+        lastSeq: whole,
+        settled: flag,
+        promptId: optional(id),
+        serverId: optional(serverId),
+        label,
+      }),
+      10_000,
+    ),
+    previews: oneOf("newest", "none"),
+    hasLock: flag,
+  }),
+);
+
+export const readSubmission = fromJson(
+  "submission",
+  record<Submission>({
+    taskId: id,
+    promptId: matching(/^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/),
+    server: optional(serverId),
+    filesAt: optional(list(text(500, 0))),
+    nodes: optional(whole),
+    front: optional(flag),
+    extraData: optional(object),
+    label,
+  }),
+);
+
+export const readRegistration = fromJson(
+  "registration",
+  record<Registration>({ taskId: id, serverId, promptId: id, label }),
+);
+
+export const readUpload = fromJson(
+  "upload",
+  record<UploadRequest>({
+    transferId: id,
+    kind: oneOf("image", "mask"),
+    filename: text(),
+    server: optional(serverId),
+    subfolder: optional(text(1000, 0)),
+    type: optional(oneOf("input", "temp", "output")),
+    overwrite: optional(flag),
+    original: optional(
+      record({
+        filename: text(),
+        subfolder: (value = "", field) => text(1000, 0)(value, field),
+        type: text(),
+      }),
+    ),
+  }),
+);
+
+export const readFileRequest = fromJson(
+  "file",
+  record<FileRequest>({
+    transferId: id,
+    serverId,
+    // Only files: with another path a tab would have the server's whole API under the host's credentials.
+    path: matching(/^\/view\?.{0,10000}$/s),
+  }),
+);
+
+export const readId = (value: string): string => serverId(value, "id");
+
+/**
+ * Goes into the body of a POST as it is: what is no JSON would come back as a failure of the server's. The
+ * rest is checked here and not in the tab, because a bad link can kill the server's thread for everybody.
+ */
+export function readWorkflow(json: string): string {
+  const problem = checkWorkflow(parse(json, "workflow"));
+  if (problem) throw new Refusal(wireError(problem.code, problem.message, { path: problem.path }));
+  return json;
+}
 
 function parse(json: string, field: string): unknown {
   try {
@@ -39,190 +207,3 @@ function parse(json: string, field: string): unknown {
     return bad(field);
   }
 }
-
-const object = (value: unknown, field: string): Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : bad(field);
-const text = (fields: Fields, field: string, longest = 500): string => {
-  const value = anyText(fields, field, longest);
-  return value.length > 0 ? value : bad(field);
-};
-const anyText = (fields: Fields, field: string, longest = 500): string => {
-  const value = fields[field];
-  return typeof value === "string" && value.length <= longest ? value : bad(field);
-};
-const list = (fields: Fields, field: string, longest: number): unknown[] => {
-  const value = fields[field] ?? [];
-  return Array.isArray(value) && value.length <= longest ? value : bad(field);
-};
-const texts = (fields: Fields, field: string): string[] =>
-  list(fields, field, 1000).map((value) =>
-    typeof value === "string" && value.length <= 500 ? value : bad(field),
-  );
-const flag = (fields: Fields, field: string): boolean => {
-  const value = fields[field] ?? false;
-  return typeof value === "boolean" ? value : bad(field);
-};
-const count = (fields: Fields, field: string): number => {
-  const value = fields[field];
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : bad(field);
-};
-const whole = (fields: Fields, field: string): number => {
-  const value = count(fields, field);
-  return Number.isSafeInteger(value) ? value : bad(field);
-};
-/** `{[field]: read()}` where the field is there, so that absent stays absent. */
-function maybe<T, K extends string>(fields: Fields, field: K, read: () => T): { [P in K]?: T } {
-  return (fields[field] === undefined ? {} : { [field]: read() }) as { [P in K]?: T };
-}
-
-const oneOf = <T extends string>(fields: Fields, field: string, values: readonly T[]): T =>
-  values.find((value) => value === fields[field]) ?? bad(field);
-
-/** It becomes part of the name of a lock. */
-const lockName = /^[\w-]{1,100}$/;
-
-export function readHello(json: string): Hello {
-  const fields = object(parse(json, "hello"), "hello");
-  const protocol = object(fields.protocol, "protocol");
-  const portId = text(fields, "portId");
-  return {
-    protocol: { major: whole(protocol, "major"), minor: whole(protocol, "minor") },
-    build: text(fields, "build"),
-    portId: lockName.test(portId) ? portId : bad("portId"),
-    tabId: text(fields, "tabId"),
-    tabSecret: text(fields, "tabSecret"),
-    windowId: text(fields, "windowId"),
-    servers: list(fields, "servers", 1000).map(readServer),
-    tasks: list(fields, "tasks", 10_000).map(readKnownTask),
-    previews: oneOf(fields, "previews", ["newest", "none"]),
-    hasLock: flag(fields, "hasLock"),
-  };
-}
-
-export const readServers = (json: string): ServerDeclaration[] => {
-  const servers = parse(json, "servers");
-  return Array.isArray(servers) && servers.length <= 1000 ? servers.map(readServer) : bad("servers");
-};
-
-function readServer(value: unknown): ServerDeclaration {
-  const fields = object(value, "servers");
-  return {
-    id: text(fields, "id", 2000),
-    url: text(fields, "url", 2000),
-    ...maybe(fields, "weight", () => count(fields, "weight") || bad("weight")),
-    ...maybe(fields, "auth", () => readAuth(fields.auth)),
-    ...maybe(fields, "broadcastTypes", () => texts(fields, "broadcastTypes")),
-  };
-}
-
-function readAuth(value: unknown): Auth {
-  const fields = object(value, "auth");
-  const account = maybe(fields, "account", () => text(fields, "account"));
-  const type = oneOf(fields, "type", ["basic", "bearer", "query", "cookie"]);
-  const secret = (field: string): string => {
-    const given = fields[field];
-    return typeof given === "string" && given.length <= 16_384 ? given : bad(`auth.${field}`);
-  };
-  switch (type) {
-    case "basic":
-      return { type, username: secret("username"), password: secret("password"), ...account };
-    case "bearer":
-      return { type, token: secret("token"), ...account };
-    case "query":
-      return {
-        type,
-        token: secret("token"),
-        ...maybe(fields, "name", () => text(fields, "name")),
-        ...account,
-      };
-    case "cookie":
-      return { type, ...account };
-  }
-}
-
-function readKnownTask(value: unknown): KnownTask {
-  const fields = object(value, "tasks");
-  return {
-    taskId: text(fields, "taskId"),
-    lastSeq: whole(fields, "lastSeq"),
-    settled: flag(fields, "settled"),
-    ...maybe(fields, "promptId", () => text(fields, "promptId")),
-    ...maybe(fields, "serverId", () => text(fields, "serverId", 2000)),
-    ...maybe(fields, "label", () => anyText(fields, "label")),
-  };
-}
-
-const canonicalUuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/;
-
-export function readSubmission(json: string): Submission {
-  const fields = object(parse(json, "submission"), "submission");
-  const promptId = text(fields, "promptId");
-  return {
-    taskId: text(fields, "taskId"),
-    promptId: canonicalUuid.test(promptId) ? promptId : bad("promptId"),
-    ...maybe(fields, "server", () => text(fields, "server", 2000)),
-    ...maybe(fields, "filesAt", () => texts(fields, "filesAt")),
-    ...maybe(fields, "nodes", () => whole(fields, "nodes")),
-    ...maybe(fields, "front", () => flag(fields, "front")),
-    ...maybe(fields, "extraData", () => object(fields.extraData, "extraData")),
-    ...maybe(fields, "label", () => anyText(fields, "label")),
-  };
-}
-
-export function readRegistration(json: string): Registration {
-  const fields = object(parse(json, "registration"), "registration");
-  return {
-    taskId: text(fields, "taskId"),
-    serverId: text(fields, "serverId", 2000),
-    promptId: text(fields, "promptId"),
-    ...maybe(fields, "label", () => anyText(fields, "label")),
-  };
-}
-
-export function readUpload(json: string): UploadRequest {
-  const fields = object(parse(json, "upload"), "upload");
-  return {
-    transferId: text(fields, "transferId"),
-    kind: oneOf(fields, "kind", ["image", "mask"]),
-    filename: text(fields, "filename"),
-    ...maybe(fields, "server", () => text(fields, "server", 2000)),
-    ...maybe(fields, "subfolder", () => anyText(fields, "subfolder", 1000)),
-    ...maybe(fields, "type", () =>
-      oneOf<"input" | "temp" | "output">(fields, "type", ["input", "temp", "output"]),
-    ),
-    ...maybe(fields, "overwrite", () => flag(fields, "overwrite")),
-    ...maybe(fields, "original", () => {
-      const original = object(fields.original, "original");
-      const subfolder = original.subfolder ?? "";
-      return {
-        filename: text(original, "filename"),
-        subfolder: typeof subfolder === "string" && subfolder.length <= 1000 ? subfolder : bad("original"),
-        type: text(original, "type"),
-      };
-    }),
-  };
-}
-
-export function readFileRequest(json: string): FileRequest {
-  const fields = object(parse(json, "file"), "file");
-  const path = text(fields, "path", 10_000);
-  return {
-    transferId: text(fields, "transferId"),
-    serverId: text(fields, "serverId", 2000),
-    // Only files: with another path a tab would have the server's whole API under the host's credentials.
-    path: path.startsWith("/view?") ? path : bad("path"),
-  };
-}
-
-/**
- * Goes into the body of a POST as it is: what is no JSON would come back as a failure of the server's. The
- * rest is checked here and not in the tab, because a bad link can kill the server's thread for everybody.
- */
-export function readWorkflow(json: string): string {
-  const problem = checkWorkflow(parse(json, "workflow"));
-  if (problem) throw new BadWorkflow(problem);
-  return json;
-}
-
-export const readId = (value: string): string =>
-  value.length > 0 && value.length <= 2000 ? value : bad("id");

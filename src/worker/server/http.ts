@@ -1,4 +1,5 @@
 import { encodePart } from "../../comfy/addresses.ts";
+import { present } from "../../comfy/json.ts";
 import type { HttpAnswer } from "../../core/facts.ts";
 import type { Credentials } from "../accounts.ts";
 
@@ -54,7 +55,7 @@ export async function askServer(
     const response = await fetch(authorisedUrl(request.url, credentials), {
       ...authorisedInit(credentials),
       method: request.method,
-      ...(request.body === undefined ? {} : { body: request.body }),
+      ...present({ body: request.body }),
       signal: deadline.signal,
     });
     return { status: response.status, text: await readText(response) };

@@ -1,5 +1,5 @@
 import { asNumber, asObject, parseJson } from "../../comfy/json.ts";
-import { readQueueRemaining } from "../../comfy/queue.ts";
+import { diagnose } from "../../core/diagnosis.ts";
 import { type WireError, wireError } from "../../protocol/errors.ts";
 import type { Credentials } from "../accounts.ts";
 import { askServer, type FetchLike } from "./http.ts";
@@ -53,15 +53,8 @@ export async function whyItFailed(
     askServer(fetch, { url: url + path, method: "GET", timeoutMs: 10_000 }, server.credentials);
 
   const probe = await ask("/prompt");
-  if ("failure" in probe)
-    return wireError("server-unreachable", `Nothing answers at ${url}.`, { serverId, url });
-  if (probe.status === 401 || probe.status === 403) return refusal(server, probe.status, probe.text);
-  if (readQueueRemaining(probe.text) === undefined)
-    return wireError("not-comfyui", `What answers at ${url} is not ComfyUI (HTTP ${probe.status}).`, {
-      serverId,
-      url,
-      status: probe.status,
-    });
+  const problem = diagnose(url, probe, { serverId });
+  if (problem) return problem;
   if (size !== undefined) {
     const features = await ask("/features");
     const limit = "text" in features && asNumber(asObject(parseJson(features.text)).max_upload_size);

@@ -1,0 +1,101 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Task } from "./api.ts";
+import { type Browser, createBrowser } from "./testing/browser.ts";
+import { scriptedRealm } from "./testing/scripted.ts";
+import { copyOf } from "./testing/storage.ts";
+import { codeOf, isAt, kindsOf, workflow } from "./testing/task.ts";
+
+let browser: Browser;
+beforeEach(() => {
+  browser = createBrowser();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  browser.end();
+});
+
+describe("a reload", () => {
+  test("finds the tab's tasks as they are, and hears how they end", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const session = await page.connect();
+    const { id } = await session.submit(workflow, { label: "mine" });
+    await isAt(session.task(id), "queued");
+    page.fire("pagehide", false);
+    page.crash();
+    const again = await browser.openPage(page.storage).connect();
+    const task = again.task(id) as Task;
+    expect([again.tabId, task.label, task.status]).toEqual([session.tabId, "mine", "queued"]);
+    comfy.start(task.promptId ?? "");
+    comfy.finish(task.promptId ?? "");
+    expect(await kindsOf(task)).toEqual(["accepted", "started", "succeeded"]);
+    expect((await task.result()).taskId).toBe(id);
+  });
+
+  test("together with the host's death leaves the tasks to be found at the server", async () => {
+    const { comfy } = browser;
+    const page = browser.openPage();
+    const { id } = await (await page.connect()).submit(workflow);
+    await expect.poll(() => comfy.prompts.length).toBe(1);
+    browser.killWorkers();
+    page.crash();
+    const task = (await browser.openPage(page.storage).connect()).task(id);
+    await isAt(task, "running");
+    comfy.finish(task?.promptId ?? "");
+    expect((await task?.result())?.taskId).toBe(id);
+    expect(comfy.prompts).toHaveLength(1);
+  });
+});
+
+describe("the back/forward cache", () => {
+  const envelopesOf = (host: ReturnType<typeof scriptedRealm>) =>
+    host.envelopes.map(({ comfyTabs }) => comfyTabs);
+
+  test("keeps the host from posting, and others may have the identity meanwhile", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const page = browser.openPage();
+    await page.connect();
+    const identity = browser.locks.names().find((name) => name.includes("/identity/")) ?? "";
+    page.fire("pagehide", true);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend"]);
+    expect(browser.locks.isHeld(identity)).toBe(false);
+    page.fire("pageshow", true);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume"]);
+    expect(browser.locks.isHeld(identity)).toBe(true);
+    page.fire("pageshow", false);
+    page.fire("pagehide", false);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume", "goodbye"]);
+  });
+
+  test("gives back a page that learns of the tasks of the tab's next page", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const own = await session.submit(workflow);
+    page.fire("pagehide", true);
+    const next = browser.openPage(page.storage);
+    const other = await (await next.connect()).submit(workflow);
+    next.fire("pagehide", false);
+    next.crash();
+    page.fire("pageshow", true);
+    await expect.poll(() => session.tasks().map(({ id }) => id)).toEqual([own.id, other.id]);
+  });
+
+  test("gives back a page that is another tab now, if a duplicate has become the old one", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const page = browser.openPage();
+    const session = await page.connect();
+    const task = await session.submit(workflow);
+    const [result, kinds] = [codeOf(task.result()), kindsOf(task)];
+    page.fire("pagehide", true);
+    const duplicate = await browser.openPage(copyOf(page.storage)).connect();
+    expect([duplicate.tabId, duplicate.tasks().length]).toEqual([session.tabId, 1]);
+    page.fire("pageshow", true);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await result).toBe("not-found");
+    await kinds;
+    expect(session.tabId).not.toBe(duplicate.tabId);
+    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId, tasks: { open: 0 } });
+    expect(session.tasks()).toEqual([]);
+  });
+});
