@@ -33,11 +33,19 @@ export interface ConnectOptions {
    * `dist/worker.js` (self-contained, also unbundled), or a function that makes it. Default: beside the client.
    */
   readonly worker?: string | URL | ((kind: "shared" | "dedicated") => SharedWorker | Worker);
+  /**
+   * What becomes of tasks whose tab was closed, crashed or discarded: `"keep"` them for its return, or cancel
+   * them when it has stayed away for so long. Default `"keep"`.
+   */
+  readonly whenTabGone?: WhenTabGone;
   /** `"none"`: previews are not sent to this tab. Default `"newest"`. */
   readonly previews?: "newest" | "none";
   /** Default `"warn"`. Every line starts with the tab's window id. */
   readonly logger?: Logger | "silent" | "warn" | "debug";
 }
+
+/** Milliseconds. A tab that comes back in time finds its tasks going on. */
+export type WhenTabGone = "keep" | { readonly cancelAfterMs: number };
 
 export interface ServerOptions {
   readonly url: string;
@@ -67,6 +75,8 @@ export interface SubmitOptions {
    * withdrawn; later it is cancelled.
    */
   readonly signal?: AbortSignal;
+  /** Default: the session's. */
+  readonly whenTabGone?: WhenTabGone;
   /** For people. */
   readonly label?: string;
 }

@@ -12,6 +12,7 @@ export function browserPlatform(): Platform {
   return {
     locks: (navigator as { locks?: LocksLike }).locks,
     storage: () => sessionStorage,
+    sharedStorage: () => localStorage,
     makeShared: typeof SharedWorker === "undefined" ? undefined : sharedHost,
     makeSolo: typeof Worker === "undefined" ? undefined : soloHost,
     onPageEvent(type, listener) {

@@ -58,6 +58,7 @@ export async function connectOn(
   return createSession({
     page,
     firstServer: firstServer?.id ?? "",
+    whenTabGone: checked.whenTabGone,
     randomBytes: platform.randomBytes,
     release: () => release(page),
   });

@@ -16,6 +16,7 @@ import {
 import { type Carry, closedError, timeoutError } from "./calls.ts";
 import { holdLock, onLockFree } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
+import { listening } from "./silence.ts";
 
 /** Starting a worker waits for the page that starts it: short deadlines would see deaths that are none. */
 const handshakeMs = 15_000;
@@ -34,6 +35,8 @@ export interface HostMeans {
   readonly onEvent: (event: HostEvent) => void;
   /** After the handshake: this host is gone, or another one answers on its port. */
   readonly onGone: (why: string) => void;
+  /** After the handshake: it holds its locks and answers nothing. It counts as gone from here on. */
+  readonly onHung: (epoch: string) => void;
   /** The page does not want a host any more. */
   readonly closing: AbortSignal;
 }
@@ -53,7 +56,7 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, hello, onEvent, onGone, closing } = means;
+  const { locks, hello, onEvent, onGone, onHung, closing } = means;
   const { port } = host;
   const portId = nanoid();
   // Where locks are refused, the host is told that there is none.
@@ -99,11 +102,19 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
       closing,
     );
     epoch = greeting.epoch;
-    const carry = carrier(remote);
-    stopWatching =
+    const { carry, stop } = listening(carrier(remote), () => {
+      if (over) return;
+      end();
+      onHung(greeting.epoch);
+    });
+    const stopWaiting =
       locks && unlock
         ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
         : ping(carry, () => gone("it does not answer"));
+    stopWatching = () => {
+      stop();
+      stopWaiting();
+    };
     return { greeting, carry, post, end };
   } catch (error) {
     end();

@@ -17,6 +17,7 @@ const known = (number: number): KnownTask => ({
 const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   locks,
   storage,
+  sharedStorage: storage,
   makeShared: undefined,
   makeSolo: undefined,
   onPageEvent: () => () => {},

@@ -27,6 +27,7 @@ export type {
   Task,
   TaskEvent,
   UploadOptions,
+  WhenTabGone,
   Workflow,
 } from "./api.ts";
 export { connect } from "./connect.ts";

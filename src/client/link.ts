@@ -1,13 +1,16 @@
 import { build } from "../protocol/build.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
-import { workerName } from "../protocol/names.ts";
+import type { Epoch } from "../protocol/ids.ts";
+import { hostLock, workerName } from "../protocol/names.ts";
 import type { HostEvent, HostMode, KnownTask, ServerDeclaration } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Logger } from "./api.ts";
 import { type Calls, closedError, createCalls } from "./calls.ts";
+import { createGeneration } from "./generation.ts";
 import { type Chosen, hostsToTry } from "./host/choose.ts";
 import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
+import { stealLock } from "./locks.ts";
 import type { CheckedOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
 
@@ -48,6 +51,7 @@ export async function openLink(
 ): Promise<Link> {
   const servers = new Map(options.servers.map((server) => [server.id, server]));
   const calls = createCalls();
+  const generations = createGeneration(platform, options.name);
   const closing = new AbortController();
   let chosenMode: HostMode | undefined;
   let host: HostLife | undefined;
@@ -63,11 +67,14 @@ export async function openLink(
     // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
     const mode = chosenMode ?? options.mode;
     let reason: string | undefined;
-    for (const choose of hostsToTry(platform, mode, options.worker, workerName(options.name))) {
+    const generation = generations.current();
+    for (const choose of hostsToTry(platform, mode, options.worker, workerName(options.name, generation))) {
       try {
-        await greet(choose(), reason);
+        await greet(choose(), generation, reason);
         return;
       } catch (error) {
+        // It may hang: whoever tries again shall not wait for it again.
+        if (error instanceof ComfyTabsError && error.code === "timeout") generations.leave(generation);
         if (error instanceof ComfyTabsError) throw error;
         reason = error instanceof Error ? error.message : String(error);
         logger.warn(`no host of this kind: ${reason}`);
@@ -78,7 +85,11 @@ export async function openLink(
     });
   }
 
-  async function greet({ mode, host: port }: Chosen, reason: string | undefined): Promise<void> {
+  async function greet(
+    { mode, host: port }: Chosen,
+    generation: number,
+    reason: string | undefined,
+  ): Promise<void> {
     let refusals = 0;
     const life = await meetHost(port, {
       locks: platform.locks,
@@ -104,6 +115,13 @@ export async function openLink(
       onGone: (why) => {
         logger.debug("the host is gone:", why);
         if (Date.now() - metAt > retryMs.reset) waitMs = 0;
+        replaceHost();
+      },
+      onHung: (epoch) => {
+        logger.warn("the host hangs: another one takes over");
+        if (mode === "shared") generations.leave(generation);
+        // Granted to all who wait for it, it tells the other tabs at once.
+        if (platform.locks) stealLock(platform.locks, hostLock(epoch as Epoch));
         replaceHost();
       },
       closing: closing.signal,

@@ -23,6 +23,11 @@ export function holdLock(locks: LocksLike, name: string, waitMs: number): Promis
   });
 }
 
+/** Takes the lock from a holder that hangs, and lets go of it: whoever waits for it is told. */
+export function stealLock(locks: LocksLike, name: string): void {
+  locks.request(name, { steal: true }, async () => {}).catch(() => {}); // then each finds out by itself
+}
+
 /** Calls back when whoever holds the lock has died or let go. @returns the function that ends the wait */
 export function onLockFree(locks: LocksLike, name: string, freed: () => void): () => void {
   const waiting = new AbortController();

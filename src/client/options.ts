@@ -1,13 +1,14 @@
 import { normaliseAddress } from "../comfy/addresses.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { ServerDeclaration } from "../protocol/session-api.ts";
-import type { ConnectOptions } from "./api.ts";
+import type { ConnectOptions, WhenTabGone } from "./api.ts";
 
 export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
   readonly servers: readonly ServerDeclaration[];
   readonly name: string;
   readonly mode: NonNullable<ConnectOptions["mode"]>;
   readonly previews: NonNullable<ConnectOptions["previews"]>;
+  readonly whenTabGone: WhenTabGone;
 }
 
 export function invalidOption(option: string, message: string): ComfyTabsError<"invalid-option"> {
@@ -22,6 +23,18 @@ export function demand(holds: boolean, option: string, wanted: string): void {
 export const isText = (value: unknown, longest: number): value is string =>
   typeof value === "string" && value !== "" && value.length <= longest;
 
+/** How the host is told of it: undefined keeps a task. */
+export function cancelAfter(whenTabGone: WhenTabGone): { cancelAfterMs?: number } {
+  if (whenTabGone === "keep") return {};
+  const ms: unknown = whenTabGone?.cancelAfterMs;
+  demand(
+    typeof ms === "number" && Number.isSafeInteger(ms) && ms >= 0,
+    "whenTabGone",
+    '"keep" or { cancelAfterMs: a whole number of milliseconds }',
+  );
+  return { cancelAfterMs: ms as number };
+}
+
 /** @throws {@link ComfyTabsError} `invalid-option`, with a sentence on what the option has to be */
 export function checkOptions(options: ConnectOptions): CheckedOptions {
   demand(typeof options === "object" && options !== null, "options", "an object");
@@ -31,6 +44,7 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     mode = "auto",
     previews = "newest",
     worker,
+    whenTabGone = "keep",
     logger = "warn",
   } = options;
   const oneOf = (option: string, value: unknown, values: readonly unknown[]): void =>
@@ -46,7 +60,8 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     typeof worker === "function" ||
     worker instanceof URL;
   demand(isSource, "worker", "an address, or a function that makes the worker");
-  return { ...options, name, mode, previews, servers: checkServers(servers) };
+  cancelAfter(whenTabGone);
+  return { ...options, name, mode, previews, whenTabGone, servers: checkServers(servers) };
 }
 
 function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {

@@ -2,7 +2,7 @@
 export interface LocksLike {
   request(
     name: string,
-    options: { readonly signal?: AbortSignal; readonly mode?: "exclusive" },
+    options: { readonly signal?: AbortSignal; readonly mode?: "exclusive"; readonly steal?: boolean },
     granted: () => Promise<void>,
   ): Promise<unknown>;
 }
@@ -20,6 +20,8 @@ export interface Platform {
   readonly locks: LocksLike | undefined;
   /** Of this page and its reloads. Every access may throw. */
   readonly storage: () => Storage;
+  /** Of all pages of this origin. Every access may throw. */
+  readonly sharedStorage: () => Storage;
   readonly makeShared: ((url: WorkerSource, name: string) => HostPort) | undefined;
   readonly makeSolo: ((url: WorkerSource, name: string) => HostPort) | undefined;
   /** @returns the function that ends it */

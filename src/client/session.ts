@@ -10,9 +10,9 @@ import type {
   UploadRequest,
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { ObjectInfo, Session, Task } from "./api.ts";
+import type { ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
 import { abortedError, type CallOptions, closedError } from "./calls.ts";
-import { demand, isText } from "./options.ts";
+import { cancelAfter, demand, isText } from "./options.ts";
 import type { Page } from "./page.ts";
 import { checkLabel, checkServer, checkSubmission, uploadKey } from "./submission.ts";
 
@@ -28,12 +28,19 @@ export interface SessionMeans {
   readonly page: Page;
   /** The first server that this handle named. */
   readonly firstServer: string;
+  readonly whenTabGone: WhenTabGone;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly release: () => void;
 }
 
 /** One handle on the page's link; the page outlives it if others hold it, too. */
-export function createSession({ page, firstServer, randomBytes, release }: SessionMeans): Session {
+export function createSession({
+  page,
+  firstServer,
+  whenTabGone,
+  randomBytes,
+  release,
+}: SessionMeans): Session {
   const { book, identity, logger } = page;
   const undo = new Set<() => void>();
   let closed = false;
@@ -104,7 +111,7 @@ export function createSession({ page, firstServer, randomBytes, release }: Sessi
     async submit(workflow, options = {}) {
       open();
       const { signal } = options;
-      const checked = checkSubmission(workflow, options, page, randomBytes);
+      const checked = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
       if (signal?.aborted) throw abortedError();
       const { taskId, promptId, label } = checked.submission;
       const known = { taskId, promptId, ...(label === undefined ? {} : { label }) };
@@ -130,8 +137,11 @@ export function createSession({ page, firstServer, randomBytes, release }: Sessi
         serverId,
         promptId,
         ...(label === undefined ? {} : { label: checkLabel(label) }),
+        ...cancelAfter(whenTabGone),
       };
-      return introduce(registration, () => page.call("register", [JSON.stringify(registration)]));
+      return introduce({ taskId: registration.taskId, serverId, promptId, ...(label ? { label } : {}) }, () =>
+        page.call("register", [JSON.stringify(registration)]),
+      );
     },
 
     async clientId(serverId) {

@@ -4,7 +4,7 @@ import { checkJson } from "../comfy/workflow.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import { argumentLimit, type Submission, workflowLimit } from "../protocol/session-api.ts";
 import type { SubmitOptions, Workflow } from "./api.ts";
-import { demand, invalidOption, isText } from "./options.ts";
+import { cancelAfter, demand, invalidOption, isText } from "./options.ts";
 import type { Page } from "./page.ts";
 
 /** What goes to the host of a workflow and its options. */
@@ -20,7 +20,7 @@ export interface CheckedSubmission {
  */
 export function checkSubmission(
   workflow: Workflow,
-  { server, front, extraData, signal, label }: SubmitOptions,
+  { server, front, extraData, signal, label, whenTabGone = "keep" }: SubmitOptions,
   { servers, uploads }: Pick<Page, "servers" | "uploads">,
   randomBytes: (count: number) => Uint8Array,
 ): CheckedSubmission {
@@ -38,6 +38,7 @@ export function checkSubmission(
     ...(front ? { front } : {}),
     ...(extraData === undefined ? {} : { extraData: checkExtraData(extraData) }),
     ...(label === undefined ? {} : { label: checkLabel(label) }),
+    ...cancelAfter(whenTabGone),
   };
   return { submission, workflow: json };
 }

@@ -3,8 +3,16 @@ import { protocolVersion } from "./version.ts";
 
 const prefix = `comfy-tabs/${protocolVersion.major}`;
 
-/** The SharedWorker's name. It holds what decides whether two tabs may share a host, never the server list. */
-export const workerName = (name: string): string => `${prefix}/${name}`;
+/**
+ * The SharedWorker's name. It holds what decides whether two tabs may share a host, never the server list.
+ *
+ * @param generation counts up when a worker hangs, which blocks its name
+ */
+export const workerName = (name: string, generation = 1): string =>
+  `${prefix}/${name}${generation === 1 ? "" : `#${generation}`}`;
+
+/** Where the tabs of an origin keep the generation (`localStorage`). */
+export const generationKey = (name: string): string => `${prefix}/generation/${name}`;
 
 /** Held by a host for as long as it lives: granted to anybody else, it says that the host is gone. */
 export const hostLock = (epoch: Epoch): string => `${prefix}/host/${epoch}`;
@@ -21,6 +29,8 @@ export const identityKey = (name: string): string => `${prefix}/identity/${name}
 /** Counts what the journal's entries mean. A newer worker leaves the older one's database alone. */
 const journalSchema = 1;
 
-/** The database in which hosts with that worker name (`self.name`) journal. */
-export const journalName = (worker: string): string =>
-  `${worker.startsWith(`${prefix}/`) ? worker : workerName(worker)}/journal/${journalSchema}`;
+/** The database in which hosts with that worker name (`self.name`) journal, one generation after another. */
+export const journalName = (worker: string): string => {
+  const name = worker.replace(/#\d+$/, "");
+  return `${name.startsWith(`${prefix}/`) ? name : workerName(name)}/journal/${journalSchema}`;
+};

@@ -50,7 +50,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   const coordinator = createCoordinator({ epoch, mode, build, journal: journal.kind });
   const now = (): number => performance.now();
 
-  const held = locks ? holdHostLock(locks, epoch, log) : Promise.resolve();
+  const held = locks ? holdHostLock(locks, epoch, () => retire(), log) : Promise.resolve();
 
   const transfers: Transfers = createTransfers({
     accounts,
@@ -75,6 +75,12 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
 
   runtime.tell({ type: "host-started" });
 
+  /** It hung, and its tabs went on without it: whatever it still meant to do is another host's to do. */
+  function retire(): void {
+    log("warn", "the tabs have left this host for another one");
+    runtime.stop();
+  }
+
   let lastPort: PortKey = 0;
   return {
     runtime,
@@ -88,7 +94,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
 }
 
 /** For as long as this realm lives: its grant to a tab is the notice of our death. Resolves when it is held. */
-function holdHostLock(locks: LocksLike, epoch: string, log: Realm["log"]): Promise<void> {
+function holdHostLock(locks: LocksLike, epoch: string, stolen: () => void, log: Realm["log"]): Promise<void> {
   return new Promise((resolve) => {
     const impatience = setTimeout(() => {
       log("warn", "the host's lock is not granted");
@@ -98,12 +104,18 @@ function holdHostLock(locks: LocksLike, epoch: string, log: Realm["log"]): Promi
       clearTimeout(impatience);
       resolve();
     };
+    let granted = false;
     locks
       .request(hostLock(epoch as Epoch), () => {
+        granted = true;
         settled();
         return new Promise<void>(() => {});
       })
       .catch((thrown: unknown) => {
+        if (granted) {
+          stolen();
+          return;
+        }
         log("warn", `the host's lock cannot be held: ${String(thrown)}`);
         settled();
       });

@@ -22,6 +22,7 @@ function scripted(script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type
       done.push(`send ${key} ${text}`);
     },
     close: (key) => void done.push(`close ${key}`),
+    closeAll: () => void done.push("close all"),
   };
   const accounts = createAccounts();
   const key = accounts.admit({
@@ -182,6 +183,22 @@ describe("the runtime", () => {
       { type: "journal-written", write: 10, outcome: "written" },
       { type: "journal-claimed", claim: 11, entries: [] },
     ]);
+  });
+
+  test("does nothing any more when its tabs have left it", () => {
+    const { runtime, facts, done } = scripted({ "went-online": () => [sent("hello")] });
+    runtime.stop();
+    runtime.tell({ type: "went-online" });
+    expect([facts, done]).toEqual([[], ["close all"]]);
+  });
+
+  test("asks whether a former host is dead, and says so", async () => {
+    const { runtime, facts, key } = scripted({
+      "went-online": () => [{ do: "probe-host", epoch: "dead", server: key }],
+    });
+    runtime.tell({ type: "went-online" });
+    await settled();
+    expect(facts[1]).toEqual({ type: "host-probed", server: key, dead: true });
   });
 
   test("wakes the core when it asked for it", async () => {

@@ -21,6 +21,8 @@ export interface Runtime {
   answer(call: CallKey, answer: Answer<unknown>): void;
   addPort(key: PortKey, post: Post): void;
   removePort(key: PortKey): void;
+  /** Its tabs have left it for another host: nothing happens here any more. */
+  stop(): void;
 }
 
 export interface RuntimeMeans {
@@ -45,9 +47,11 @@ export function createRuntime(means: RuntimeMeans): Runtime {
   const calls = new Map<CallKey, Reply>();
   const facts: Fact[] = [];
   let stepping = false;
+  let stopped = false;
   let lastCall = 0;
 
   function tell(fact: Fact): void {
+    if (stopped) return;
     facts.push(fact);
     if (stepping) return;
     stepping = true;
@@ -183,6 +187,11 @@ export function createRuntime(means: RuntimeMeans): Runtime {
     answer,
     addPort: (key, post) => ports.set(key, post),
     removePort: (key) => ports.delete(key),
+    stop() {
+      stopped = true;
+      alarm.set(undefined);
+      sockets.closeAll();
+    },
   };
 }
 

@@ -3,7 +3,7 @@ export interface RealmLocks {
   request(name: string, granted: () => void | Promise<void>): Promise<unknown>;
   request(
     name: string,
-    options: { readonly signal?: AbortSignal },
+    options: { readonly signal?: AbortSignal; readonly steal?: boolean },
     granted: () => void | Promise<void>,
   ): Promise<unknown>;
 }
@@ -59,6 +59,7 @@ export function createLocks() {
     name: string,
     grant: () => void | Promise<void>,
     signal: AbortSignal | undefined,
+    steal = false,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -71,7 +72,12 @@ export function createLocks() {
         grant,
         settle: (error) => (error === undefined ? resolve() : reject(error)),
       };
-      queue.waiting.push(wanted);
+      if (steal) {
+        const robbed = queue.holder;
+        queue.holder = undefined;
+        queue.waiting.unshift(wanted);
+        robbed?.settle(new DOMException("Another request stole the lock.", "AbortError"));
+      } else queue.waiting.push(wanted);
       signal?.addEventListener("abort", () => {
         const place = queue.waiting.indexOf(wanted);
         if (place < 0) return;
@@ -92,12 +98,12 @@ export function createLocks() {
       const locks: RealmLocks = {
         request: (
           name: string,
-          options: { readonly signal?: AbortSignal } | (() => void | Promise<void>),
+          options: { readonly signal?: AbortSignal; readonly steal?: boolean } | (() => void | Promise<void>),
           granted?: () => void | Promise<void>,
         ) =>
           typeof options === "function"
             ? request(realm, name, options, undefined)
-            : request(realm, name, granted ?? (() => {}), options.signal),
+            : request(realm, name, granted ?? (() => {}), options.signal, options.steal),
       };
       return {
         locks,

@@ -23,6 +23,7 @@ export type MakeRealm = (mode: HostMode, name: string) => Realm;
 export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) {
   const comfy: Comfy = createComfy();
   const locks = createLocks();
+  const sharedStorage = memoryStorage();
   const shared = new Map<string, Realm>();
   const realms: Realm[] = [];
   const pages: { crash(): void }[] = [];
@@ -77,7 +78,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
   /** Also a scripted host holds its lock. */
   function holding(realm: Realm): Realm {
     const { locks: own, die } = locks.openRealm();
-    void own.request(hostLock(realm.epoch as Epoch), () => new Promise<void>(() => {}));
+    own.request(hostLock(realm.epoch as Epoch), () => new Promise<void>(() => {})).catch(() => {}); // stolen
     return {
       ...realm,
       die() {
@@ -142,6 +143,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
       const platform: { -readonly [Part in keyof Platform]: Platform[Part] } = {
         locks: hasLocks ? realm.locks : undefined,
         storage: () => storage,
+        sharedStorage: () => sharedStorage,
         makeShared: (_source, name) => remember(makePort("shared", name)),
         makeSolo: (_source, name) => remember(makePort("solo", name)),
         onPageEvent(type, listener) {

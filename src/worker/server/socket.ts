@@ -20,6 +20,7 @@ export interface Sockets {
   open(key: SocketKey, url: string): void;
   send(key: SocketKey, text: string): void;
   close(key: SocketKey): void;
+  closeAll(): void;
 }
 
 /** WebSockets by key. What one says becomes a fact in the same task: the worker never makes ComfyUI wait. */
@@ -58,13 +59,18 @@ export function createSockets(openSocket: OpenSocket, tell: (fact: Fact) => void
     send(key, text) {
       live.get(key)?.send(text);
     },
-    close(key) {
-      const socket = live.get(key);
-      live.delete(key);
-      if (!socket) return;
-      // A half-open socket may take a minute to close; nobody listens that long.
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
+    close,
+    closeAll() {
+      for (const key of [...live.keys()]) close(key);
     },
   };
+
+  function close(key: SocketKey): void {
+    const socket = live.get(key);
+    live.delete(key);
+    if (!socket) return;
+    // A half-open socket may take a minute to close; nobody listens that long.
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
 }

@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { generationKey, workerName } from "../protocol/names.ts";
+import type { Answer } from "../protocol/session-api.ts";
+import { createGeneration } from "./generation.ts";
+import { listening } from "./silence.ts";
+import { type Browser, createBrowser } from "./testing/browser.ts";
+import { scriptedRealm } from "./testing/scripted.ts";
+import { memoryStorage } from "./testing/storage.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A host whose calls the test answers, each by its place. */
+function host() {
+  const asked: { method: string; answer: (value: Answer<unknown>) => void }[] = [];
+  let hung = 0;
+  const { carry, stop } = listening(
+    (method) => new Promise((answer) => asked.push({ method, answer })),
+    () => {
+      hung += 1;
+    },
+  );
+  return { asked, carry, stop, hung: () => hung, methods: () => asked.map(({ method }) => method) };
+}
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+describe("a call that is not answered", () => {
+  test("makes the page ask after five seconds whether the host is there", async () => {
+    const { carry, methods } = host();
+    void carry("cancel", ["t"]);
+    await pass(4_900);
+    expect(methods()).toEqual(["cancel"]);
+    await pass(200);
+    expect(methods()).toEqual(["cancel", "diagnostics"]);
+  });
+
+  test("is waited for as long as the host says that it is there", async () => {
+    const { carry, asked, hung } = host();
+    void carry("cancel", ["t"]);
+    for (let round = 1; round <= 6; round += 1) {
+      await pass(5_000);
+      asked[round]?.answer({ ok: null });
+    }
+    await pass(1_000);
+    expect([asked.length, hung()]).toEqual([7, 0]);
+  });
+
+  test("means a hung host, once, when that is not answered either", async () => {
+    const { carry, hung } = host();
+    void carry("cancel", ["t"]);
+    await pass(14_900);
+    expect(hung()).toBe(0);
+    await pass(200);
+    await pass(60_000);
+    expect(hung()).toBe(1);
+  });
+
+  test("means nothing when it is answered in time, or nobody watches any more", async () => {
+    const { carry, asked, methods, stop, hung } = host();
+    void carry("clientId", ["s"]);
+    asked[0]?.answer({ ok: "id" });
+    await pass(60_000);
+    expect(methods()).toEqual(["clientId"]);
+    void carry("clientId", ["s"]);
+    stop();
+    await pass(60_000);
+    expect(hung()).toBe(0);
+  });
+});
+
+describe("the generation of a worker's name", () => {
+  const platformWith = (storage: Storage) => ({ sharedStorage: () => storage }) as never;
+
+  test("is the first, and another one for all tabs when a worker of it hangs", () => {
+    const storage = memoryStorage();
+    const [anna, ben] = [0, 1].map(() => createGeneration(platformWith(storage), "app"));
+    expect(anna?.current()).toBe(1);
+    expect(anna?.leave(1)).toBe(2);
+    expect(ben?.leave(1)).toBe(2);
+    expect(ben?.current()).toBe(2);
+    expect(storage.getItem(generationKey("app"))).toBe("2");
+    expect([workerName("app"), workerName("app", 2)]).toEqual(["comfy-tabs/1/app", "comfy-tabs/1/app#2"]);
+  });
+
+  test("counts in the page where the storage is denied", () => {
+    const denied = {
+      sharedStorage: () => {
+        throw new Error("denied");
+      },
+    } as never;
+    const generation = createGeneration(denied, "app");
+    expect(generation.leave(1)).toBe(2);
+    expect(generation.current()).toBe(2);
+  });
+});
+
+describe("a worker that hangs", () => {
+  let browser: Browser;
+  beforeEach(() => {
+    vi.useRealTimers();
+    browser = createBrowser();
+  });
+  afterEach(() => browser.end());
+
+  test("is left by every tab for one of the next generation, and calls are repeated there", async () => {
+    const mute = scriptedRealm({ diagnostics: () => undefined });
+    browser.workersAre(() => mute.realm);
+    const [anna, ben] = [await browser.openPage().connect(), await browser.openPage().connect()];
+    const modes: string[] = [];
+    ben.on("mode", ({ epoch }) => modes.push(epoch));
+    browser.workersAreReal();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const clientId = anna.clientId("http://comfy.test");
+    await vi.advanceTimersByTimeAsync(16_000);
+    vi.useRealTimers();
+    expect(await clientId).toMatch(/^epoch-/);
+    expect(browser.made.map(({ name }) => name)).toEqual([
+      "comfy-tabs/1/comfy-tabs",
+      "comfy-tabs/1/comfy-tabs#2",
+    ]);
+    await expect.poll(() => modes.length).toBe(2);
+    expect((await ben.diagnostics()).epoch).toBe((await anna.diagnostics()).epoch);
+  });
+});
