@@ -150,12 +150,13 @@ export const readSubmission = fromJson(
     front: optional(flag),
     extraData: optional(object),
     label,
+    cancelAfterMs: optional(whole),
   }),
 );
 
 export const readRegistration = fromJson(
   "registration",
-  record<Registration>({ taskId: id, serverId, promptId: id, label }),
+  record<Registration>({ taskId: id, serverId, promptId: id, label, cancelAfterMs: optional(whole) }),
 );
 
 export const readUpload = fromJson(
