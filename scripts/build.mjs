@@ -1,7 +1,6 @@
 /** Builds the package into `dist/`: types, the client, the worker as one self-contained file, the simulator. */
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
 import { minify } from "terser";
 import { build } from "vite";
 
@@ -23,15 +22,9 @@ for (const entry of ["index", "worker"]) {
   const file = `dist/${entry}.js`;
   const { code } = await minify(readFileSync(file, "utf8"), {
     module: true,
-    ecma: 2020,
-    compress: { passes: 3, pure_getters: true, unsafe_arrows: true },
+    ecma: 2022,
+    // Sequences are shorter, and larger when compressed.
+    compress: { passes: 3, pure_getters: true, unsafe_arrows: true, sequences: false },
   });
   writeFileSync(file, `${code}\n`);
-}
-
-for (const entry of ["index", "worker"])
-  console.log(`dist/${entry}.js  ${kB(readFileSync(`dist/${entry}.js`))} gzip`);
-
-function kB(bytes) {
-  return `${(gzipSync(bytes, { level: 9 }).length / 1000).toFixed(2)} kB`;
 }

@@ -11,6 +11,7 @@ const parts = {
   unit: ["npx vitest run"],
   package: [
     "node scripts/build.mjs",
+    "node scripts/sizes.mjs",
     "npx publint --strict",
     "npx attw --pack . --profile esm-only --format ascii --quiet",
   ],

@@ -44,9 +44,18 @@ describe("what a tab sends", () => {
   test("is read as it was meant", () => {
     expect(readHello(JSON.stringify(hello))).toEqual(hello);
     expect(readServers(JSON.stringify(hello.servers))).toEqual(hello.servers);
-    expect(readRegistration(JSON.stringify(registration))).toEqual(registration);
+    const fleeting = { ...registration, label: "portrait", cancelAfterMs: 60_000 };
+    expect(readRegistration(JSON.stringify(fleeting))).toEqual(fleeting);
     expect(readFileRequest(JSON.stringify(file))).toEqual(file);
-    const full = { ...submission, server: "main", filesAt: ["main"], nodes: 3, front: true, label: "" };
+    const full = {
+      ...submission,
+      server: "main",
+      filesAt: ["main"],
+      nodes: 3,
+      front: true,
+      label: "",
+      cancelAfterMs: 0,
+    };
     expect(readSubmission(JSON.stringify(full))).toEqual(full);
     const mask = {
       ...upload,
@@ -113,6 +122,8 @@ describe("what a tab sends", () => {
     ["extra data that is a list", readSubmission, { ...submission, extraData: [] }, "extraData"],
     ["a flag of text", readSubmission, { ...submission, front: "yes" }, "front"],
     ["files at a number", readSubmission, { ...submission, filesAt: 1 }, "filesAt"],
+    ["half a millisecond", readSubmission, { ...submission, cancelAfterMs: 0.5 }, "cancelAfterMs"],
+    ["a time below zero", readRegistration, { ...registration, cancelAfterMs: -1 }, "cancelAfterMs"],
     ["no server", readRegistration, { ...registration, serverId: undefined }, "serverId"],
     ["an unknown kind", readUpload, { ...upload, kind: "video" }, "kind"],
     ["an unknown folder", readUpload, { ...upload, type: "/etc" }, "type"],

@@ -1,0 +1,38 @@
+/**
+ * What an app's users load, compressed: the worker, and what the tab's side adds to an app's own bundle. Fails
+ * above the limits, so that growth is a decision: whoever needs more raises them here, in a commit that says why.
+ */
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+
+const limits = { worker: 27.2, tab: 11.1 };
+
+const sizes = { worker: kB(readFileSync("dist/worker.js")), tab: kB(await tabSide()) };
+
+for (const [part, size] of Object.entries(sizes))
+  console.log(`${part.padEnd(7)} ${size.toFixed(2)} kB gzip, at most ${limits[part].toFixed(2)} kB`);
+if (Object.entries(sizes).some(([part, size]) => size > limits[part])) {
+  console.error("Larger than the limits in scripts/sizes.mjs.");
+  process.exit(1);
+}
+
+/** `dist/index.js` as an app gets it: with Comlink and nanoid, bundled and minified. The worker is a file of its own. */
+async function tabSide() {
+  const { output } = await build({
+    configFile: false,
+    publicDir: false,
+    logLevel: "warn",
+    build: {
+      write: false,
+      target: "es2022",
+      modulePreload: false,
+      rolldownOptions: { input: "dist/index.js", preserveEntrySignatures: "strict" },
+    },
+  });
+  return output.find((file) => file.type === "chunk" && file.isEntry).code;
+}
+
+function kB(code) {
+  return gzipSync(code, { level: 9 }).length / 1000;
+}
