@@ -102,7 +102,8 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
       closing,
     );
     epoch = greeting.epoch;
-    const { carry, stop } = listening(carrier(remote), () => {
+    const raw = carrier(remote);
+    const { carry, stop } = listening(raw, () => {
       if (over) return;
       end();
       onHung(greeting.epoch);
@@ -110,7 +111,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     const stopWaiting =
       locks && unlock
         ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
-        : ping(carry, () => gone("it does not answer"));
+        : ping(raw, () => gone("it does not answer"));
     stopWatching = () => {
       stop();
       stopWaiting();

@@ -42,6 +42,9 @@ export function listening(carry: Carry, hung: () => void): { readonly carry: Car
       if (!over) timer ??= setTimeout(suspect, suspicionMs);
       const answered = (): void => {
         waiting -= 1;
+        if (waiting > 0 || over) return;
+        clearTimeout(timer);
+        timer = undefined;
       };
       answer.then(answered, answered);
       return answer;
