@@ -45,6 +45,23 @@ describe("a tab", () => {
     expect([next.tabId, next.secret, next.tasks]).toEqual([first.tabId, first.secret, [known(1)]]);
   });
 
+  test("is new until a host has heard of it, and does not wait for a name that nobody else can have", async () => {
+    const storage = memoryStorage();
+    const never: LocksLike = { request: () => new Promise(() => {}) };
+    const identity = await claimIdentity(
+      platform(() => storage, never),
+      "app",
+    );
+    expect(identity.isNew).toBe(true);
+    identity.introduced();
+    expect(identity.isNew).toBe(false);
+    const reloaded = await claimIdentity(
+      platform(() => storage),
+      "app",
+    );
+    expect([reloaded.tabId, reloaded.isNew]).toEqual([identity.tabId, false]);
+  });
+
   test("that reloads slowly waits for its old page to let go", async () => {
     const [storage, { openRealm }] = [memoryStorage(), createLocks()];
     const first = await claimIdentity(

@@ -15,6 +15,9 @@ const most = { tasks: 2_000, characters: 512 * 1024 };
 export interface Identity {
   readonly tabId: string;
   readonly secret: string;
+  /** Minted by this page, and no host has heard of it yet. */
+  readonly isNew: boolean;
+  introduced(): void;
   /** The open tasks that the storage held when this page became this tab. */
   readonly tasks: readonly KnownTask[];
   /** Claims the id again, e.g. after the back/forward cache. @returns false where another page has it now */
@@ -31,7 +34,9 @@ export interface Identity {
 
 export async function claimIdentity(platform: Platform, name: string): Promise<Identity> {
   let written = stored(platform, name);
-  let { tabId, secret, tasks } = read(written) ?? fresh();
+  const remembered = read(written);
+  let isNew = remembered === undefined;
+  let { tabId, secret, tasks } = remembered ?? fresh();
   let unlock: (() => void) | undefined;
 
   const identity: Identity = {
@@ -41,6 +46,12 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
     get secret() {
       return secret;
     },
+    get isNew() {
+      return isNew;
+    },
+    introduced() {
+      isNew = false;
+    },
     get tasks() {
       return tasks;
     },
@@ -49,7 +60,13 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       if (!locks || unlock) return true;
       // Where locks are refused there are none, and the host tells a duplicate by its original's port.
       const free = (): void => {};
-      unlock = await holdLock(locks, identityLock(name, tabId as TabId), claimWaitMs).catch(() => free);
+      const held = holdLock(locks, identityLock(name, tabId as TabId), claimWaitMs).catch(() => free);
+      if (isNew) {
+        // Nobody else can have it: there is nothing to wait for.
+        unlock = () => void held.then((letGo) => letGo?.());
+        return true;
+      }
+      unlock = await held;
       return unlock !== undefined;
     },
     release() {
@@ -59,6 +76,7 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
     async renew() {
       identity.release();
       ({ tabId, secret, tasks } = fresh());
+      isNew = true;
       await identity.claim();
       identity.save(tasks);
     },

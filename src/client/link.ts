@@ -99,6 +99,7 @@ export async function openLink(
         portId,
         tabId: identity.tabId,
         tabSecret: identity.secret,
+        ...(identity.isNew ? { isNew: true } : {}),
         windowId,
         servers: [...servers.values()],
         tasks: hear.knownTasks(),
@@ -127,6 +128,7 @@ export async function openLink(
       closing: closing.signal,
     });
     host = life;
+    identity.introduced();
     metAt = Date.now();
     chosenMode = mode;
     hear.onWelcome(life.greeting, reason);

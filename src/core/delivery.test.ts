@@ -83,6 +83,14 @@ describe("a port", () => {
     expect(anna.heard().slice(-3)).toEqual(["node", "output", "succeeded"]);
   });
 
+  test("of a tab that was minted just now is welcome at once: no journal knows it", () => {
+    const host = scriptedHost();
+    host.holdJournal();
+    const anna = host.tab("anna", { isNew: true });
+    expect(anna.welcome).toMatchObject({ ok: { tasks: [] } });
+    expect(host.effects.filter((effect) => effect.do === "claim-journal")).toEqual([]);
+  });
+
   test("cannot acknowledge what was never sent", () => {
     const { host, anna } = running(false);
     const flying = host.coordinator.ports.get(anna.port)?.flying.length;

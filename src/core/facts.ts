@@ -98,6 +98,8 @@ export type TabRequest =
 export interface PortHello {
   readonly tabId: string;
   readonly tabSecret: string;
+  /** No journal can know of it. Absent: it may. */
+  readonly isNew?: boolean;
   readonly windowId: string;
   readonly servers: readonly DeclaredServer[];
   readonly tasks: readonly KnownTask[];

@@ -34,6 +34,11 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
   c.tabs.set(tab.tabId, tab);
   declareServers(c, tab, hello.servers);
   tab.claiming += 1;
+  if (hello.isNew && !known) {
+    c.arriving.add(key);
+    tabClaimed(c, { for: "hello", port: key, call, hello }, []);
+    return;
+  }
   c.arriving.add(key);
   c.lastKey += 1;
   c.claims.set(c.lastKey, { for: "hello", port: key, call, hello });

@@ -85,6 +85,8 @@ export interface Hello {
   readonly tabId: string;
   /** Proves that a later port with this `tabId` is the same tab. */
   readonly tabSecret: string;
+  /** Minted just now: no host and no journal can know of it. Absent: false. */
+  readonly isNew?: boolean;
   readonly windowId: string;
   readonly servers: readonly ServerDeclaration[];
   /** What the tab itself remembers of its tasks: a new host without a journal starts from this. */

@@ -140,7 +140,7 @@ function sessionCalls(
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
       if (greeted || (watched !== undefined && watched !== portId)) bad("hello");
-      const { tabId, tabSecret, windowId, tasks, previews } = hello;
+      const { tabId, tabSecret, windowId, tasks, previews, isNew = false } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
       if (hello.hasLock) watchLock(portId);
@@ -150,7 +150,7 @@ function sessionCalls(
           type: "tab-said-hello",
           port,
           call,
-          hello: { tabId, tabSecret, windowId, servers, tasks, previews, hasLock },
+          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, previews, hasLock },
         }),
         (answer) => {
           // Refused for its id only: the tab mints another and says hello again.

@@ -121,6 +121,7 @@ export const readHello = fromJson(
     portId: matching(/^[\w-]{1,100}$/),
     tabId: id,
     tabSecret: id,
+    isNew: optional(flag),
     windowId: id,
     servers,
     tasks: list(

@@ -44,6 +44,7 @@ export interface TabOptions {
   readonly secret?: string;
   readonly tasks?: readonly KnownTask[];
   readonly hasLock?: boolean;
+  readonly isNew?: boolean;
   /** Whether the tab acknowledges what it gets. Default true. */
   readonly reads?: boolean;
 }
@@ -218,6 +219,7 @@ export function scriptedHost({
         hello: {
           tabId,
           tabSecret: secret,
+          ...(more.isNew ? { isNew: true } : {}),
           windowId: `window_1_${name}`,
           servers,
           tasks: more.tasks ?? [],
