@@ -1,10 +1,11 @@
 import { nanoid } from "nanoid";
+import { present } from "../comfy/json.ts";
 import type { HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Logger, SessionEvents } from "./api.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
-import { createLogger } from "./logger.ts";
+import { createLogger, tell } from "./logger.ts";
 import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { createTaskBook, type TaskBook } from "./task-book.ts";
@@ -38,16 +39,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();
   let mode: SessionEvents["mode"] | undefined;
 
-  function tell<Event>(type: string, listener: (event: Event) => void, event: Event): void {
-    try {
-      listener(event);
-    } catch (error) {
-      logger.warn("a listener of", type, "failed:", error);
-    }
-  }
-
   function emit<K extends keyof SessionEvents>(type: K, event: SessionEvents[K]): void {
-    for (const one of listeners) if (one.type === type) tell(type, one.listener as never, event);
+    for (const one of listeners) if (one.type === type) tell(logger, type, one.listener as never, event);
   }
 
   function takeServer(server: ServerSnapshot): void {
@@ -63,7 +56,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   function takeWelcome(welcome: Greeting, reason: string | undefined): void {
     for (const server of welcome.servers) takeServer(server);
     book.takeAll(welcome.tasks);
-    mode = { mode: welcome.mode, epoch: welcome.epoch, ...(reason === undefined ? {} : { reason }) };
+    mode = { mode: welcome.mode, epoch: welcome.epoch, ...present({ reason }) };
     emit("mode", mode);
   }
 
@@ -78,7 +71,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       case "transfer": {
         const { transferId, loaded, total } = event;
         const listener = transfers.get(transferId);
-        if (listener) tell("progress", listener, { loaded, total });
+        if (listener) tell(logger, "progress", listener, { loaded, total });
         return;
       }
       case "message": {
@@ -114,7 +107,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       // The page has its host before anybody can listen: why it is this one would never be heard.
       if (type === "mode")
         queueMicrotask(() => {
-          if (mode && listeners.has(entry)) tell(type, listener as never, mode);
+          if (mode && listeners.has(entry)) tell(logger, type, listener as never, mode);
         });
       return () => listeners.delete(entry);
     },

@@ -1,5 +1,6 @@
 import { nanoid } from "nanoid";
 import { viewPath } from "../comfy/files.ts";
+import { present } from "../comfy/json.ts";
 import { ComfyTabsError, type ErrorCode } from "../protocol/errors.ts";
 import type {
   FileRequest,
@@ -114,7 +115,7 @@ export function createSession({
       const checked = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
       if (signal?.aborted) throw abortedError();
       const { taskId, promptId, label } = checked.submission;
-      const known = { taskId, promptId, ...(label === undefined ? {} : { label }) };
+      const known = { taskId, promptId, ...present({ label }) };
       const args = [JSON.stringify(checked.submission), checked.workflow];
       try {
         const task = await introduce(known, () =>
@@ -136,10 +137,10 @@ export function createSession({
         taskId: nanoid(),
         serverId,
         promptId,
-        ...(label === undefined ? {} : { label: checkLabel(label) }),
+        ...present({ label: checkLabel(label) }),
         ...cancelAfter(whenTabGone),
       };
-      return introduce({ taskId: registration.taskId, serverId, promptId, ...(label ? { label } : {}) }, () =>
+      return introduce({ taskId: registration.taskId, serverId, promptId, ...present({ label }) }, () =>
         page.call("register", [JSON.stringify(registration)]),
       );
     },
@@ -162,7 +163,7 @@ export function createSession({
         transferId,
         kind: maskOf ? "mask" : "image",
         filename: options.filename ?? ("name" in file ? String(file.name) : "upload.png"),
-        ...(server === undefined ? {} : { server }),
+        ...present({ server }),
         ...(subfolder ? { subfolder } : {}),
         ...(type ? { type } : {}),
         ...(overwrite ? { overwrite } : {}),

@@ -1,6 +1,6 @@
 import { nanoid } from "nanoid";
-import { isObject } from "../comfy/json.ts";
-import { checkJson } from "../comfy/workflow.ts";
+import { isObject, present } from "../comfy/json.ts";
+import { checkPlainData } from "../comfy/plain-data.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import { argumentLimit, type Submission, workflowLimit } from "../protocol/session-api.ts";
 import type { SubmitOptions, Workflow } from "./api.ts";
@@ -33,11 +33,13 @@ export function checkSubmission(
     taskId: nanoid(),
     promptId: uuid(randomBytes(16)),
     nodes: Object.keys(workflow ?? {}).length,
-    ...(server === undefined ? {} : { server }),
     ...(filesAt.length > 0 ? { filesAt } : {}),
-    ...(front ? { front } : {}),
-    ...(extraData === undefined ? {} : { extraData: checkExtraData(extraData) }),
-    ...(label === undefined ? {} : { label: checkLabel(label) }),
+    ...present({
+      server,
+      front: front || undefined,
+      extraData: extraData === undefined ? undefined : checkExtraData(extraData),
+      label: checkLabel(label),
+    }),
     ...cancelAfter(whenTabGone),
   };
   return { submission, workflow: json };
@@ -49,14 +51,14 @@ export function checkServer(server: string, servers: Page["servers"]): void {
     throw new ComfyTabsError("not-found", `This session has no server "${server}".`, { what: server });
 }
 
-export function checkLabel(label: string): string {
-  demand(isText(label, 500), "label", "a text of 1 to 500 characters");
+export function checkLabel(label: string | undefined): string | undefined {
+  demand(label === undefined || isText(label, 500), "label", "a text of 1 to 500 characters");
   return label;
 }
 
 /** What JSON would change without a word is found here; all else about a workflow the host knows. */
 function workflowJson(workflow: Workflow): string {
-  const problem = checkJson(workflow, "");
+  const problem = checkPlainData(workflow, "");
   if (problem) throw new ComfyTabsError(problem.code, problem.message, { path: problem.path });
   const json = JSON.stringify(workflow) ?? "null";
   checkSize("The workflow", json, workflowLimit);
@@ -74,7 +76,7 @@ function checkExtraData(extraData: { readonly [key: string]: unknown }): {
   readonly [key: string]: unknown;
 } {
   demand(isObject(extraData), "extraData", "an object of JSON values");
-  const problem = checkJson(extraData, "extraData");
+  const problem = checkPlainData(extraData, "extraData");
   if (problem) throw invalidOption("extraData", problem.message);
   checkSize("`extraData`", JSON.stringify(extraData), argumentLimit / 2);
   return extraData;

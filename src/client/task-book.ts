@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
@@ -49,8 +50,7 @@ export function createTaskBook(identity: Identity, logger: Logger, call: Calls["
         taskId,
         lastSeq,
         settled: false,
-        ...(promptId === undefined ? {} : { promptId }),
-        ...(serverId === undefined ? {} : { serverId }),
+        ...present({ promptId, serverId }),
       });
   }
 

@@ -1,8 +1,10 @@
+import { present } from "../comfy/json.ts";
 import { type AnyComfyTabsError, errorFromWire } from "../protocol/errors.ts";
 import { isEnding, isRetained, Mailbox, taskEventKey } from "../protocol/mailbox.ts";
 import type { PortTaskEvent, Progress, TaskSnapshot, TaskStatus } from "../protocol/tasks.ts";
 import type { Logger, TaskEvent } from "./api.ts";
 import { imageBlob } from "./image-blob.ts";
+import { tell } from "./logger.ts";
 
 /** What this page knows of one task, for any number of readers, each at its own pace. */
 export interface TaskLog {
@@ -40,14 +42,6 @@ export function createTaskLog(logger: Logger): TaskLog {
   const listeners = new Set<{ readonly type: string; readonly listener: (event: TaskEvent) => void }>();
   const waiting = new Set<() => void>();
 
-  function tell(listener: (event: TaskEvent) => void, event: TaskEvent): void {
-    try {
-      listener(event);
-    } catch (error) {
-      logger.warn("a listener of", event.type, "failed:", error);
-    }
-  }
-
   function reached(stage: TaskStatus): void {
     if (stages.indexOf(stage) > stages.indexOf(log.status)) log.status = stage;
   }
@@ -58,7 +52,7 @@ export function createTaskLog(logger: Logger): TaskLog {
     else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;
-      log.progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
+      log.progress = { nodeId, value, max, ...present({ overall }) };
     } else if (isEnding(event)) {
       log.ending = event;
       log.status = event.type as TaskStatus;
@@ -94,7 +88,8 @@ export function createTaskLog(logger: Logger): TaskLog {
         reader.box.put(event);
         reader.serve();
       }
-      for (const { type, listener } of listeners) if (type === event.type) tell(listener, event);
+      for (const { type, listener } of listeners)
+        if (type === event.type) tell(logger, type, listener, event);
       if (log.ending) finish("ended");
       return true;
     },
@@ -112,7 +107,8 @@ export function createTaskLog(logger: Logger): TaskLog {
       // Not during the call that asks for it, but before any event that comes later.
       queueMicrotask(() => {
         if (wanted && !log.over) listeners.add(entry);
-        for (const event of record.items()) if (wanted && event.type === type) tell(entry.listener, event);
+        for (const event of record.items())
+          if (wanted && event.type === type) tell(logger, type, entry.listener, event);
       });
       return () => {
         wanted = false;

@@ -2,8 +2,6 @@ import { isObject } from "./json.ts";
 import type { JsonObject } from "./messages.ts";
 import { nestingLimit, tooDeep, type WorkflowProblem } from "./plain-data.ts";
 
-export { checkPlainData as checkJson } from "./plain-data.ts";
-
 /**
  * Finds what would be refused, or worse: a link to a node that is not there can pass ComfyUI's validation
  * and then kill the thread that runs prompts, for everybody (ComfyUI execution.py).

@@ -1,13 +1,10 @@
 import type { HostPort, WorkerSource } from "../platform.ts";
+import { failureOf } from "./failure.ts";
 
 /** One worker for all tabs of the origin that use this name. */
 export function sharedHost(source: WorkerSource, name: string): HostPort {
   const worker = makeWorker(source, name);
-  const failed = new Promise<never>((_, reject) => {
-    worker.addEventListener("error", () => reject(new Error("the SharedWorker could not be loaded")));
-  });
-  failed.catch(() => {}); // told to whoever races it; nobody may be left
-  return { port: worker.port, failed, close: () => worker.port.close() };
+  return { port: worker.port, failed: failureOf(worker), close: () => worker.port.close() };
 }
 
 function makeWorker(source: WorkerSource, name: string): SharedWorker {

@@ -1,15 +1,12 @@
 import type { HostPort, WorkerSource } from "../platform.ts";
+import { failureOf } from "./failure.ts";
 
 /** The same worker file for this tab alone: own sockets, own client ids, isolated by construction. */
 export function soloHost(source: WorkerSource, name: string): HostPort {
   const worker = makeWorker(source, name);
-  const failed = new Promise<never>((_, reject) => {
-    worker.addEventListener("error", () => reject(new Error("the worker could not be loaded")));
-  });
-  failed.catch(() => {}); // told to whoever races it; nobody may be left
   const { port1, port2 } = new MessageChannel();
   worker.postMessage({ comfyTabs: "connect" }, [port2]);
-  return { port: port1, failed, close: () => worker.terminate() };
+  return { port: port1, failed: failureOf(worker), close: () => worker.terminate() };
 }
 
 function makeWorker(source: WorkerSource, name: string): Worker {
