@@ -15,6 +15,7 @@ import {
 } from "./connection.ts";
 import {
   deliver,
+  flushBeforeAnswer,
   flushTouchedPorts,
   portAcknowledged,
   portResumed,
@@ -115,6 +116,9 @@ function take(c: Coordinator, fact: Fact): void {
       if (port) deliver(c, port, { kind: "transfer", transferId, loaded, total });
       return;
     }
+    case "transfer-ended":
+      flushBeforeAnswer(c, fact.port);
+      return;
     case "host-probed": {
       const server = c.servers.get(fact.server);
       if (server) hostProbed(c, server, fact.dead);

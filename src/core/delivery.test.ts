@@ -51,6 +51,17 @@ describe("a port", () => {
     expect(host.effects.slice(before).map((effect) => effect.do)).toEqual(["post-batch", "answer"]);
   });
 
+  test("hears of a transfer's last bytes before the runtime answers that it has ended", () => {
+    const { host, anna } = running(true);
+    const port = host.coordinator.ports.get(anna.port);
+    if (!port) throw new Error("no port");
+    port.gathering = true;
+    const progress = { transferId: "t", loaded: 9, total: 9 };
+    expect(batchesOf(host.take({ type: "transfer-progressed", port: anna.port, ...progress }))).toEqual([]);
+    const [batch] = batchesOf(host.take({ type: "transfer-ended", port: anna.port }));
+    expect(batch?.events).toEqual([{ kind: "transfer", ...progress }]);
+  });
+
   test("that does not read costs memory by the task, not by the message, and loses no ending", () => {
     const { host, anna, promptId } = running(false);
     for (let step = 0; step < 20_000; step += 1)

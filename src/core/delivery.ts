@@ -30,9 +30,14 @@ export function answer(c: Coordinator, call: CallKey, result: Answer<unknown>): 
   const key = c.calls.get(call);
   if (key === undefined) return;
   c.calls.delete(call);
+  flushBeforeAnswer(c, key);
+  c.effects.push({ do: "answer", call, answer: result });
+}
+
+/** What waits for this port goes now, before an answer. */
+export function flushBeforeAnswer(c: Coordinator, key: PortKey): void {
   const port = c.ports.get(key);
   if (port && !port.suspended) postBatch(c, port);
-  c.effects.push({ do: "answer", call, answer: result });
 }
 
 /** The first event goes at once; what comes until the tick is back goes as one batch. */

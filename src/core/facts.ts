@@ -52,6 +52,8 @@ export type Fact =
       readonly loaded: number;
       readonly total: number;
     }
+  /** The runtime is about to answer this port's call itself. */
+  | { readonly type: "transfer-ended"; readonly port: PortKey }
   /** @property dead false also where nobody can tell */
   | { readonly type: "host-probed"; readonly server: ServerKey; readonly dead: boolean }
   | { readonly type: "socket-opened"; readonly socket: SocketKey }

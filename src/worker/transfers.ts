@@ -119,7 +119,10 @@ export function createTransfers({ accounts, fetch, newRequest, now, runtime }: T
         .catch((thrown: unknown) => ({
           error: wireError("server-unreachable", `The transfer failed: ${String(thrown)}`, { serverId }),
         }))
-        .then((answer) => runtime().answer(call, answer));
+        .then((answer) => {
+          runtime().tell({ type: "transfer-ended", port: transfer.port });
+          runtime().answer(call, answer);
+        });
     },
   };
 }
