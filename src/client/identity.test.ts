@@ -62,6 +62,17 @@ describe("a tab", () => {
     expect([reloaded.tabId, reloaded.isNew]).toEqual([identity.tabId, false]);
   });
 
+  test("remembers itself again where somebody has cleared its storage", async () => {
+    const storage = memoryStorage();
+    const page = platform(() => storage);
+    const first = await claimIdentity(page, "app");
+    first.save([known(1)]);
+    storage.clear();
+    first.save([known(1)]);
+    const next = await claimIdentity(page, "app");
+    expect([next.tabId, next.secret, next.tasks]).toEqual([first.tabId, first.secret, [known(1)]]);
+  });
+
   test("that reloads slowly waits for its old page to let go", async () => {
     const [storage, { openRealm }] = [memoryStorage(), createLocks()];
     const first = await claimIdentity(

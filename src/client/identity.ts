@@ -82,7 +82,8 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
     },
     save(known) {
       const json = JSON.stringify({ tabId, secret, tasks: known });
-      if (json === written) return;
+      // Somebody may have cleared it: a tab that forgets who it is loses its tasks.
+      if (json === written && stored(platform, name) !== undefined) return;
       try {
         platform.storage().setItem(identityKey(name), json);
         written = json;
