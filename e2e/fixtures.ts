@@ -29,7 +29,7 @@ export interface ServerUnderTest {
   readonly simulator: Simulator | undefined;
 }
 
-interface Fixtures {
+export interface Fixtures {
   readonly server: ServerUnderTest;
   /** For tests that read the simulator's log or make it fail; with a real server they are skipped. */
   readonly comfy: Simulator;

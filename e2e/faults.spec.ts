@@ -1,0 +1,508 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Simulator } from "../src/simulator/http-server.ts";
+import type { ChaosBrowser, ChaosTab } from "./chaos/browser.ts";
+import { expect, test } from "./chaos/fixtures.ts";
+import type { Told, ToldEnding } from "./chaos/told.ts";
+import { portrait } from "./workflows.ts";
+
+test.describe.configure({ timeout: 180_000 });
+
+/** A prompt of which nobody knows whether the server got it is sent again after a minute. */
+const patience = { timeout: 100_000 };
+const short = portrait({ tag: "TAG" });
+const long = portrait({ tag: "TAG", steps: 100, delayMs: 50 });
+
+/** Holds the server busy until it is cancelled. */
+const endless = portrait({ tag: "TAG", steps: 20_000, delayMs: 50 });
+
+const submit = (tab: ChaosTab, workflow: object, name: string): Promise<string> =>
+  tab.evaluate(({ graph, as }) => window.chaos.submit(graph, as), { graph: workflow, as: name });
+
+const submitAll = (tab: ChaosTab, workflow: object, names: readonly string[]): Promise<string[]> =>
+  tab.evaluate(({ graph, as }) => Promise.all(as.map((name) => window.chaos.submit(graph, name))), {
+    graph: workflow,
+    as: names,
+  });
+
+type ToldOf<Kind extends Told["kind"]> = Extract<Told, { kind: Kind }>;
+const told = <Kind extends Told["kind"]>(tab: ChaosTab, kind: Kind): ToldOf<Kind>[] =>
+  tab.told.filter((one): one is ToldOf<Kind> => one.kind === kind);
+
+const endings = (tab: ChaosTab, label: string): ToldEnding[] =>
+  told(tab, "ended").filter((one) => one.label === label);
+const endingsOf = (tab: ChaosTab, label: string): string[] => endings(tab, label).map(({ ending }) => ending);
+const epochs = (tab: ChaosTab): string[] => told(tab, "host").map(({ epoch }) => epoch);
+const tabIdOf = (tab: ChaosTab): string => told(tab, "opened").at(-1)?.tabId ?? "";
+
+/** Until the tab has been told the task's ending, which is this one, and no second. */
+async function expectEnding(tab: ChaosTab, label: string, ending: string): Promise<void> {
+  await expect.poll(() => endingsOf(tab, label), patience).toEqual([ending]);
+}
+
+const accepted = (tab: ChaosTab, label: string): string | undefined =>
+  told(tab, "accepted").find((one) => one.label === label)?.promptId;
+const untilAccepted = (tab: ChaosTab, label: string) =>
+  expect.poll(() => accepted(tab, label), patience).toBeDefined();
+
+/** Until what waits at the server has every id once. */
+async function expectNoTwin(tab: ChaosTab, comfy: Simulator): Promise<void> {
+  const waiting = () => comfy.log.prompts.filter(({ startedAt, removed }) => !startedAt && !removed);
+  await expect
+    .poll(() => waiting().length - new Set(waiting().map(({ promptId }) => promptId)).size, patience)
+    .toBe(0);
+  expect(told(tab, "ended")).toEqual([]);
+}
+
+/** Whether the tab's host answers at once. */
+const answers = (tab: ChaosTab): Promise<boolean> =>
+  tab.evaluate(() =>
+    Promise.race([
+      window.chaos
+        .session()
+        .diagnostics()
+        .then(
+          () => true,
+          () => false,
+        ),
+      new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 1_000)),
+    ]),
+  );
+
+async function onlyWorker(chaos: ChaosBrowser): Promise<string> {
+  const [worker, ...others] = await chaos.workers();
+  expect(worker).toBeDefined();
+  expect(others).toEqual([]);
+  return worker?.targetId ?? "";
+}
+
+/** Until every tab has greeted the same host, one that is none of these. */
+async function expectNewHost(tabs: readonly ChaosTab[], known: readonly string[]): Promise<void> {
+  await expect.poll(() => new Set(tabs.map((tab) => epochs(tab).at(-1))).size, patience).toBe(1);
+  await expect
+    .poll(() => tabs.every((tab) => !known.includes(epochs(tab).at(-1) ?? "")), patience)
+    .toBe(true);
+}
+
+test.describe("a tab", () => {
+  test("that is reloaded alone, while its host dies, finds its task and is told how it ended", async ({
+    chaos,
+    comfy,
+    openChaosTab,
+    address,
+  }) => {
+    const anna = await openChaosTab();
+    const task = await submit(anna, long, "portrait");
+    const done = await submit(anna, short, "done");
+    await untilAccepted(anna, task);
+    const worker = await onlyWorker(chaos);
+    await anna.navigate("about:blank");
+    await chaos.killWorker(worker);
+    await anna.navigate(address);
+    await anna.ready();
+    expect(
+      told(anna, "opened")
+        .at(-1)
+        ?.tasks.map(({ label }) => label),
+    ).toEqual([task, done]);
+    expect(new Set(epochs(anna)).size).toBe(2);
+    await expectEnding(anna, task, "succeeded");
+    await expectEnding(anna, done, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(2);
+  });
+
+  test("that is opened again with its browser finds its tasks: the ended, and those that go on", async ({
+    startChromium,
+    comfy,
+    address,
+  }) => {
+    const first = await startChromium();
+    const anna = await first.open(address);
+    await anna.ready();
+    const done = await submit(anna, short, "done");
+    await expectEnding(anna, done, "succeeded");
+    const task = await submit(anna, long, "portrait");
+    const waiting = await submit(anna, short, "waiting");
+    await untilAccepted(anna, waiting);
+    const stored = told(anna, "stored").at(-1)?.items ?? {};
+    await first.close();
+
+    const second = await startChromium();
+    const again = await second.open(address, stored);
+    await again.ready();
+    expect(tabIdOf(again)).toBe(tabIdOf(anna));
+    expect(told(again, "opened")[0]?.tasks.map(({ label }) => label)).toEqual([done, task, waiting]);
+    for (const label of [done, task, waiting]) await expectEnding(again, label, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+
+  test("that is duplicated shares nothing with its copy", async ({ openChaosTab }) => {
+    const anna = await openChaosTab();
+    const task = await submit(anna, long, "portrait");
+    const copy = await anna.duplicate();
+    await copy.ready();
+    expect(tabIdOf(copy)).not.toBe(tabIdOf(anna));
+    expect(told(copy, "opened").map(({ tasks }) => tasks)).toEqual([[]]);
+    const own = await submit(copy, short, "copy");
+    await expectEnding(anna, task, "succeeded");
+    await expectEnding(copy, own, "succeeded");
+    expect(endingsOf(copy, task)).toEqual([]);
+    expect(endingsOf(anna, own)).toEqual([]);
+  });
+
+  test("that crashes and is reloaded is still itself, and is told what ended meanwhile", async ({
+    openChaosTab,
+    comfy,
+  }) => {
+    const ben = await openChaosTab(); // made the host, which thus outlives anna
+    const anna = await openChaosTab();
+    const task = await submit(anna, long, "portrait");
+    await untilAccepted(anna, task);
+    await anna.crash();
+    await expect.poll(() => comfy.log.prompts[0]?.ending, patience).toBe("success");
+    expect(endingsOf(anna, task)).toEqual([]);
+    await anna.reload();
+    await anna.ready();
+    expect(told(anna, "opened").at(-1)?.tasks).toMatchObject([{ label: task, status: "succeeded" }]);
+    await expectEnding(anna, task, "succeeded");
+    expect(endings(ben, task)).toEqual([]);
+  });
+
+  test("that comes out of the back/forward cache was not evicted, and is up to date", async ({
+    openChaosTab,
+    address,
+    comfy,
+  }) => {
+    const anna = await openChaosTab();
+    const task = await submit(anna, long, "portrait");
+    const open = await submit(anna, long, "open");
+    await untilAccepted(anna, task);
+    const [page] = new Set(anna.told.map((one) => one.page));
+    await anna.navigate(address.replace("chaos.html", "tab.html"));
+    await expect.poll(() => comfy.log.prompts[0]?.ending, patience).toBe("success");
+    expect(endingsOf(anna, task)).toEqual([]);
+    await anna.back();
+    await expect.poll(() => told(anna, "shown-again").length, patience).toBe(1);
+    expect(new Set(anna.told.map((one) => one.page))).toEqual(new Set([page]));
+    await expectEnding(anna, task, "succeeded");
+    await expectEnding(anna, open, "succeeded");
+  });
+
+  test("that goes from page to page of one site has its tasks on each", async ({
+    openChaosTab,
+    address,
+    comfy,
+  }) => {
+    const anna = await openChaosTab();
+    const [first, second] = [await submit(anna, short, "first"), await submit(anna, long, "second")];
+    await untilAccepted(anna, first);
+    await anna.navigate(`${address}&page=2`);
+    await anna.ready();
+    const third = await submit(anna, short, "third");
+    await anna.navigate(`${address}&page=3`);
+    await anna.ready();
+    expect(new Set(anna.told.map(({ page }) => page)).size).toBe(3);
+    expect(new Set(told(anna, "opened").map(({ tabId }) => tabId)).size).toBe(1);
+    const labels = told(anna, "opened")
+      .at(-1)
+      ?.tasks.map(({ label }) => label);
+    expect(labels).toEqual([first, second, third]);
+    const lastPage = told(anna, "opened").at(-1)?.page;
+    for (const label of [first, second, third]) {
+      const here = () =>
+        told(anna, "ended")
+          .filter((one) => one.label === label && one.page === lastPage)
+          .map(({ ending }) => ending);
+      await expect.poll(here, patience).toEqual(["succeeded"]);
+    }
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+
+  test("whose sessionStorage is cleared is still itself when it is reloaded", async ({ openChaosTab }) => {
+    const anna = await openChaosTab();
+    const task = await submit(anna, long, "portrait");
+    await untilAccepted(anna, task);
+    await anna.evaluate(() => sessionStorage.clear());
+    await anna.reload();
+    await expect.poll(() => told(anna, "opened").length, patience).toBe(2);
+    const [before, after] = told(anna, "opened");
+    expect(after?.tabId).toBe(before?.tabId);
+    expect(after?.tasks.map(({ label }) => label)).toEqual([task]);
+    await expectEnding(anna, task, "succeeded");
+  });
+
+  test("that is closed has its tasks cancelled after the time it gave, one that is reloaded has not", async ({
+    openChaosTab,
+    comfy,
+  }) => {
+    const cancelAfterMs = 8_000;
+    const anna = await openChaosTab({ cancelAfterMs });
+    const ben = await openChaosTab({ cancelAfterMs });
+    await untilAccepted(anna, await submit(anna, endless, "anna"));
+    const task = await submit(ben, short, "ben");
+    await untilAccepted(ben, task);
+    await ben.reload();
+    await anna.close();
+    await expect.poll(() => told(ben, "opened").length, patience).toBe(2);
+    await expect.poll(() => comfy.log.prompts[0]?.ending, patience).toBe("interrupted");
+    await expectEnding(ben, task, "succeeded");
+  });
+
+  test("that is frozen costs nobody anything, and is up to date when it is resumed", async ({
+    openChaosTab,
+  }) => {
+    const anna = await openChaosTab();
+    const ben = await openChaosTab();
+    await ben.toFront();
+    const task = await submit(anna, short, "portrait");
+    await anna.freeze();
+    const others = await submit(ben, short, "ben");
+    await expectEnding(ben, others, "succeeded");
+    await anna.resume();
+    await expectEnding(anna, task, "succeeded");
+  });
+});
+
+test.describe("a host", () => {
+  test("that is killed is noticed by every tab, and none of their tasks is lost or run again", async ({
+    chaos,
+    comfy,
+    openChaosTab,
+  }, { annotations }) => {
+    const tabs: ChaosTab[] = [];
+    for (let count = 0; count < 4; count += 1) tabs.push(await openChaosTab());
+    const tasks = await Promise.all(
+      tabs.map((tab) => submit(tab, portrait({ tag: "TAG", steps: 30, delayMs: 30 }), "portrait")),
+    );
+    await Promise.all(tabs.map((tab, at) => untilAccepted(tab, tasks[at] as string)));
+    const known = tabs.map((tab) => epochs(tab).at(-1) ?? "");
+    const killedAt = await chaos.killWorker(await onlyWorker(chaos));
+    await expectNewHost(tabs, known);
+
+    const noticed = tabs.map((tab) =>
+      told(tab, "log").find(({ at, text }) => at >= killedAt - 50 && text.includes("the host is gone")),
+    );
+    const afterMs = noticed.map((one) => (one?.at ?? Number.POSITIVE_INFINITY) - killedAt);
+    annotations.push({ type: "noticed after ms", description: afterMs.join(", ") });
+    expect(Math.max(...afterMs)).toBeLessThan(2_000); // 250 ms on a machine with nothing else to do
+    for (const [at, tab] of tabs.entries()) await expectEnding(tab, tasks[at] as string, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(4);
+  });
+
+  test("that dies during calls is followed by one that answers them, once", async ({
+    chaos,
+    comfy,
+    openChaosTab,
+  }) => {
+    const anna = await openChaosTab();
+    const ben = await openChaosTab();
+    const worker = await onlyWorker(chaos);
+    const many = Array.from({ length: 20 }, (_, number) => `${number}`);
+    const all = Promise.all([anna, ben].map((tab) => submitAll(tab, short, many)));
+    await expect.poll(() => told(anna, "submitting").length).toBe(20);
+    await chaos.killWorker(worker);
+    const [annas = [], bens = []] = await all;
+    for (const label of annas) await expectEnding(anna, label, "succeeded");
+    for (const label of bens) await expectEnding(ben, label, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(40);
+    expect(new Set(comfy.log.prompts.map(({ promptId }) => promptId)).size).toBe(40);
+  });
+
+  test("that crashes with the tab that made it is followed by another", async ({ openChaosTab, comfy }) => {
+    const anna = await openChaosTab();
+    const ben = await openChaosTab();
+    const known = epochs(anna);
+    const tasks = [await submit(anna, long, "anna"), await submit(ben, long, "ben")] as const;
+    await untilAccepted(anna, tasks[0]);
+    await untilAccepted(ben, tasks[1]);
+    await anna.crash();
+    await expectNewHost([ben], known);
+    await anna.reload();
+    await anna.ready();
+    await expectEnding(anna, tasks[0], "succeeded");
+    await expectEnding(ben, tasks[1], "succeeded");
+    expect(comfy.log.prompts).toHaveLength(2);
+  });
+
+  test("that hangs is left behind, and its tasks go on elsewhere", async ({ chaos, comfy, openChaosTab }) => {
+    const anna = await openChaosTab();
+    const ben = await openChaosTab();
+    const known = epochs(anna);
+    const before = await submit(anna, long, "before");
+    await untilAccepted(anna, before);
+    await chaos.hangWorker(await onlyWorker(chaos), 100_000);
+    await expect.poll(() => answers(ben), patience).toBe(false);
+    const after = await submit(ben, short, "after");
+    await expectNewHost([anna, ben], known);
+    await expectEnding(anna, before, "succeeded");
+    await expectEnding(ben, after, "succeeded");
+    const carla = await openChaosTab();
+    const late = await submit(carla, short, "late");
+    await expectEnding(carla, late, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+});
+
+test.describe("a host without IndexedDB", () => {
+  test("says that its journal is in memory, and its tasks survive it by what their tabs know", async ({
+    profile,
+    startChromium,
+    address,
+    comfy,
+  }) => {
+    // Where its folder should be, there is a file.
+    await mkdir(join(profile, "Default"));
+    await writeFile(join(profile, "Default", "IndexedDB"), "");
+    const chaos = await startChromium();
+    const anna = await chaos.open(address);
+    await anna.ready();
+    const kind = () => anna.evaluate(async () => (await window.chaos.session().diagnostics()).journal);
+    expect(await kind()).toBe("memory");
+    const known = epochs(anna);
+    const task = await submit(anna, long, "portrait");
+    await untilAccepted(anna, task);
+    await chaos.killWorker(await onlyWorker(chaos));
+    await expectNewHost([anna], known);
+    await expectEnding(anna, task, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(1);
+  });
+});
+
+test.describe("a task", () => {
+  test("is lost, and says why, when its server was restarted", async ({ openChaosTab, comfy }) => {
+    const anna = await openChaosTab();
+    const tasks = [await submit(anna, long, "running"), await submit(anna, short, "waiting")];
+    await untilAccepted(anna, tasks[1] as string);
+    comfy.restart();
+    for (const task of tasks) await expectEnding(anna, task, "lost");
+    expect(tasks.flatMap((task) => endings(anna, task)).map(({ why }) => why)).toEqual(
+      Array(2).fill("server-restarted"),
+    );
+    await expectEnding(anna, await submit(anna, short, "next"), "succeeded");
+  });
+
+  test("is lost when somebody else clears the queue, and the running one is not", async ({
+    openChaosTab,
+    comfy,
+  }) => {
+    const anna = await openChaosTab();
+    const running = await submit(anna, portrait({ tag: "TAG", steps: 150, delayMs: 50 }), "running");
+    const waiting = await submit(anna, short, "waiting");
+    await untilAccepted(anna, waiting);
+    await fetch(`${comfy.url}/queue`, { method: "POST", body: JSON.stringify({ clear: true }) });
+    await expectEnding(anna, waiting, "lost");
+    expect(endings(anna, waiting)[0]?.why).toBe("removed");
+    await expectEnding(anna, running, "succeeded");
+  });
+
+  test("ends though its socket is half-open, and the next one is heard again", async ({
+    openChaosTab,
+    comfy,
+    network,
+  }) => {
+    const anna = await openChaosTab();
+    const task = await submit(anna, short, "portrait");
+    await expectEnding(anna, task, "succeeded");
+    for (const one of network.connections) if (one.kind === "websocket") one.freeze();
+    const unheard = await submit(anna, short, "unheard");
+    await expectEnding(anna, unheard, "succeeded");
+    await expectEnding(anna, await submit(anna, short, "next"), "succeeded");
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+
+  test("ends though the server has forgotten whose its socket is, and the next one is heard again", async ({
+    openChaosTab,
+    comfy,
+  }) => {
+    const anna = await openChaosTab();
+    await expectEnding(anna, await submit(anna, short, "heard"), "succeeded");
+    const opened = comfy.log.sockets.length;
+    comfy.deafen();
+    const unheard = await submit(anna, portrait({ tag: "TAG", steps: 300, delayMs: 50 }), "unheard");
+    await expect.poll(() => comfy.log.sockets.length, patience).toBeGreaterThan(opened);
+    await expectEnding(anna, unheard, "succeeded");
+    const next = await submit(anna, long, "next");
+    await expectEnding(anna, next, "succeeded");
+    const frames = () => comfy.log.sockets.at(-1)?.framesByPrompt[accepted(anna, next) ?? ""];
+    expect(frames()).toBeGreaterThan(0);
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+
+  test("ends though its socket is cut, again and again", async ({ openChaosTab, comfy, network }) => {
+    const anna = await openChaosTab();
+    for (const how of ["reset", "end", "reset"] as const) {
+      const task = await submit(
+        anna,
+        portrait({ tag: "TAG", steps: 20, delayMs: 20 }),
+        `cut ${how} ${comfy.log.sockets.length}`,
+      );
+      await untilAccepted(anna, task);
+      for (const one of network.connections) if (one.kind === "websocket") one.cut(how);
+      await expectEnding(anna, task, "succeeded");
+      await expect.poll(() => comfy.sockets.length, patience).toBe(1);
+    }
+    expect(comfy.log.prompts).toHaveLength(3);
+  });
+
+  test.describe("whose POST", () => {
+    test("loses its answer runs once, also where the browser repeats it by itself", async ({
+      openChaosTab,
+      comfy,
+      network,
+    }) => {
+      const anna = await openChaosTab();
+      const running = await submit(anna, endless, "running");
+      await untilAccepted(anna, running);
+      network.plan("POST /prompt", { fault: "lose-answer" });
+      const task = await submit(anna, short, "portrait");
+      await untilAccepted(anna, task);
+      expect(network.planned).toBe(0);
+      await expectNoTwin(anna, comfy);
+      await anna.evaluate((label) => window.chaos.cancel(label), running);
+      await expectEnding(anna, task, "succeeded");
+      expect(comfy.log.runsOf(accepted(anna, task) ?? "")).toBe(1);
+    });
+
+    test("arrives after its connection broke runs once", async ({ openChaosTab, comfy, network }) => {
+      const anna = await openChaosTab();
+      // A browser repeats a POST only where its connection was used before.
+      for (const one of network.connections) if (one.kind === "http") one.cut("end");
+      network.plan("POST /prompt", { fault: "deliver-late", ms: 6_000 });
+      const task = await submit(anna, short, "portrait");
+      await expect.poll(() => network.planned).toBe(0);
+      expect(comfy.log.prompts).toEqual([]);
+      await expectEnding(anna, task, "succeeded");
+      expect(comfy.log.prompts).toHaveLength(1);
+    });
+
+    test("arrives twice runs once, and its twin is counted", async ({ openChaosTab, comfy, network }) => {
+      const anna = await openChaosTab();
+      const running = await submit(anna, endless, "running");
+      await untilAccepted(anna, running);
+      network.plan("POST /prompt", { fault: "twice" });
+      const task = await submit(anna, short, "portrait");
+      await expect.poll(() => comfy.log.prompts.length).toBe(3);
+      await expectNoTwin(anna, comfy);
+      await anna.evaluate((label) => window.chaos.cancel(label), running);
+      await expectEnding(anna, task, "succeeded");
+      expect(comfy.log.runsOf(accepted(anna, task) ?? "")).toBe(1);
+      const { twins } = await anna.evaluate(() => window.chaos.session().diagnostics());
+      expect(twins).toEqual({ seen: 1, removed: 1 });
+    });
+
+    test("arrives again when the first run is over: the second is counted, and changes nothing", async ({
+      openChaosTab,
+      comfy,
+      network,
+    }) => {
+      const anna = await openChaosTab();
+      network.plan("POST /prompt", { fault: "twice" });
+      const task = await submit(anna, short, "portrait");
+      await expectEnding(anna, task, "succeeded");
+      await expect.poll(() => comfy.log.runsOf(accepted(anna, task) ?? "")).toBe(2);
+      const twins = () => anna.evaluate(async () => (await window.chaos.session().diagnostics()).twins.seen);
+      await expect.poll(twins).toBe(1);
+      await expectEnding(anna, task, "succeeded");
+    });
+  });
+});
