@@ -44,6 +44,15 @@ describe("a task whose tab has gone", () => {
     expect(cancels(host)).toEqual([]);
   });
 
+  test("is not cancelled when it came back under the next host, which says so in the journal", () => {
+    const { host, anna, journal } = running(30_000);
+    left(host, anna.port);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb" });
+    next.now = 5_000;
+    next.tab("anna");
+    expect([...journal.entries.values()].map(({ cancelAt }) => cancelAt)).toEqual([undefined]);
+  });
+
   test("is cancelled by the next host, if its own died meanwhile", () => {
     const { host, anna, journal, promptId } = running(30_000);
     left(host, anna.port);

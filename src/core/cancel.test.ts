@@ -109,6 +109,27 @@ describe("cancel", () => {
     expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
   });
 
+  test("is not believed because of a look-up that began before the prompt came to run", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    const { taskId, promptId } = anna.submit("portrait");
+    host.reply("/prompt", { failure: "network" });
+    host.pass(1_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.say({ type: "execution_start", promptId });
+    anna.call({ method: "cancel", taskId });
+    host.reply(/cancel$/, { cancelled: true });
+    host.reply(/^\/history/, {});
+    expect(anna.heard(taskId)).not.toContain("cancelled");
+    host.say(
+      { type: "execution_interrupted", promptId, executed: [] },
+      { type: "executing", promptId, nodeId: null },
+    );
+    expect(anna.heard(taskId)).not.toContain("lost");
+  });
+
   test("of another tab's task finds nothing", () => {
     const { host, taskId } = accepted("0.33.0");
     const ben = host.tab("ben");

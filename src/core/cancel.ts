@@ -34,7 +34,7 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
 /** @param call who waits for it, if anybody does */
 export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {
   const first = task.cancel === undefined;
-  task.cancel ??= { calls: [], request: undefined, confirmed: false, hopeless: false };
+  task.cancel ??= { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
   if (call !== undefined) task.cancel.calls.push(call);
   if (task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
   // Journalled before anything is sent: a prompt that then vanishes was cancelled by its owner, not lost.
@@ -75,7 +75,7 @@ export function cancelAnswered(
   if (!cancel || !server || isOver(task)) return;
   cancel.request = undefined;
   if (!("status" in reply) || reply.status !== 200) return; // once more, by the timer
-  if (step === "job" && readCancelled(reply.text)) cancel.confirmed = true;
+  if (step === "job" && readCancelled(reply.text)) cancel.confirmedAt ??= c.moment.now;
   if (step === "delete" && server.abilities?.targetedInterrupt) {
     // It may have begun to run meanwhile. The server compares the id before it interrupts.
     const body = interruptBody(task.promptId);

@@ -5,6 +5,19 @@ import { reconnectDelay } from "./connection.ts";
 const opened = (host: ReturnType<typeof scriptedHost>) =>
   host.effects.flatMap((effect) => (effect.do === "open-socket" ? [effect] : []));
 
+describe("a page that is loaded anew", () => {
+  test("keeps the sockets of the old one, though the journal is asked before it is welcome", () => {
+    const host = scriptedHost();
+    const old = host.tab("anna");
+    host.openSocket();
+    host.holdJournal();
+    host.tab("anna");
+    host.take({ type: "tab-gone", port: old.port });
+    host.releaseJournal();
+    expect(host.coordinator.servers.get(comfy.key)?.connection.at).toBe("open");
+  });
+});
+
 describe("a connection", () => {
   test("is one socket, however many tabs name the server", () => {
     const host = scriptedHost();

@@ -28,12 +28,13 @@ import { doubtHearing, hearingAnswered } from "./hearing.ts";
 import type { JournalEntry, WriteOutcome } from "./journal.ts";
 import { startSurvey } from "./look-up.ts";
 import { historyAnswered, surveyAnswered } from "./reconcile.ts";
+import { claimedAgain, superseded } from "./recovery.ts";
 import { log } from "./requests.ts";
 import { messageReceived } from "./routing.ts";
 import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import type { Coordinator, Timer } from "./state.ts";
 import { postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
-import { handOver, isOver, tellEnding, warnOfMemory } from "./task-lifecycle.ts";
+import { isOver, tellEnding, warnOfMemory } from "./task-lifecycle.ts";
 import { orderWakeUp, takeDueTimers } from "./timers.ts";
 import { twinAnswered } from "./twins.ts";
 
@@ -56,7 +57,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     requests: new Map(),
     writes: new Map(),
     claims: new Map(),
-    arriving: new Set(),
+    arriving: new Map(),
     journalDegraded: false,
     calls: new Map(),
     timers: new Map(),
@@ -200,6 +201,7 @@ function journalClaimed(c: Coordinator, claim: WriteKey, entries: readonly Journ
   const purpose = c.claims.get(claim);
   c.claims.delete(claim);
   if (purpose?.for === "hello") tabClaimed(c, purpose, entries);
+  else if (purpose?.for === "again") claimedAgain(c, purpose.tabId, entries);
   else if (purpose) overdueClaimed(c, entries);
 }
 
@@ -217,7 +219,7 @@ function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome):
   const task = purpose && c.tasks.get(purpose.task);
   if (!task) return;
   if (outcome === "superseded") {
-    handOver(c, task);
+    superseded(c, task, purpose);
     return;
   }
   switch (purpose.for) {

@@ -94,6 +94,18 @@ describe("a port", () => {
     expect(anna.heard().slice(-3)).toEqual(["node", "output", "succeeded"]);
   });
 
+  test("that goes into the back/forward cache before it is welcome is sent nothing either", () => {
+    const host = scriptedHost();
+    host.holdJournal();
+    const anna = host.tab("anna");
+    host.take({ type: "tab-suspended", port: anna.port });
+    host.releaseJournal();
+    host.openSocket();
+    expect(anna.batches).toBe(0);
+    host.take({ type: "tab-resumed", port: anna.port });
+    expect(anna.events.at(-1)).toMatchObject({ kind: "server", server: { connection: "open" } });
+  });
+
   test("of a tab that was minted just now is welcome at once: no journal knows it", () => {
     const host = scriptedHost();
     host.holdJournal();

@@ -71,11 +71,13 @@ export function portAcknowledged(c: Coordinator, key: PortKey, batch: number): v
 }
 
 export function portSuspended(c: Coordinator, key: PortKey): void {
-  const port = c.ports.get(key);
-  if (port) port.suspended = true;
+  const page = c.ports.get(key) ?? c.arriving.get(key);
+  if (page) page.suspended = true;
 }
 
 export function portResumed(c: Coordinator, key: PortKey): void {
+  const page = c.arriving.get(key);
+  if (page) page.suspended = false;
   const port = c.ports.get(key);
   if (!port) return;
   port.suspended = false;

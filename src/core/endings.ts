@@ -13,7 +13,7 @@ export function finishFromFrames(c: Coordinator, server: Server, task: Task, soc
   const sawAll = task.witness === socket && verdict !== undefined;
   if (!sawAll || (verdict === "success" && task.outputsIncomplete)) {
     task.witness = undefined; // it has said all it will
-    lookUpHistory(c, server, task);
+    lookUpHistory(c, server, task, c.moment.now);
   } else if (verdict === "success") {
     settle(c, task, { type: "succeeded", result: resultFrom(server, task, task.outputs) });
   } else if (verdict === "interrupted") {

@@ -31,7 +31,8 @@ export function watch(c: Coordinator): Watch {
   /** By port and task, the numbers of what must not be missed and has been told. */
   const told = new Map<string, Set<number>>();
   const posts = new Map<string, { count: number; at: number }>();
-  const endings = new Map<string, string>();
+  /** By the task itself: one that another host has had meanwhile is another one here. */
+  const endings = new WeakMap<Task, string>();
   const owners = new Map<string, string>();
 
   const check = (holds: boolean, promise: string, what: string): void => {
@@ -180,9 +181,9 @@ export function watch(c: Coordinator): Watch {
     const { stage } = task;
     const ending =
       stage.at === "settling" ? stage.ending.type : stage.at === "settled" ? stage.status : undefined;
-    const before = endings.get(task.id);
+    const before = endings.get(task);
     if (before !== undefined) check(ending === before, "G2", `${task.id} ended ${before}, and now ${ending}`);
-    if (ending !== undefined) endings.set(task.id, ending);
+    if (ending !== undefined) endings.set(task, ending);
     const told = task.record.items().filter(isEnding).length;
     check(told === (stage.at === "settled" ? 1 : 0), "G2", `${task.id} keeps ${told} endings`);
     if (isOver(task) && task.serverKey)

@@ -21,6 +21,8 @@ export interface JournalEntry {
   /** The client id under which it was POSTed last; only its socket hears the task's messages. */
   readonly clientId: string | undefined;
   readonly registered: boolean;
+  /** Rebuilt from what its tab remembered: it may have been sent, to any of the tab's servers. */
+  readonly adopted: boolean;
   /** How often the POST has gone out, or was about to. */
   readonly posts: number;
   /** Whether the server is known to have it. */

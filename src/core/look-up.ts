@@ -37,13 +37,14 @@ export function startSurvey(c: Coordinator, server: Server): void {
   );
 }
 
-export function lookUpHistory(c: Coordinator, server: Server, task: Task): void {
-  server.survey.waiting.add(task.id);
+/** @param askedAt when the queue was asked, in which it was not */
+export function lookUpHistory(c: Coordinator, server: Server, task: Task, askedAt: number): void {
+  server.survey.waiting.set(task.id, askedAt);
   startLookUps(c, server);
 }
 
 export function startLookUps(c: Coordinator, server: Server): void {
-  for (const taskId of server.survey.waiting) {
+  for (const [taskId, askedAt] of server.survey.waiting) {
     if (server.survey.active >= atOnce) return;
     server.survey.waiting.delete(taskId);
     const task = c.tasks.get(taskId);
@@ -52,7 +53,7 @@ export function startLookUps(c: Coordinator, server: Server): void {
     const { promptId } = task;
     ask(
       c,
-      { for: "history", server: server.key, task: taskId, promptId },
+      { for: "history", server: server.key, task: taskId, promptId, askedAt },
       server.key,
       `/history/${encodePart(promptId)}`,
     );

@@ -5,7 +5,7 @@ import type { HttpAnswer } from "./facts.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { bindTo, openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
-import { unsureAndMissing } from "./submission.ts";
+import { quarantineMs, unsureAndMissing } from "./submission.ts";
 import {
   emit,
   isOnItsWay,
@@ -57,7 +57,7 @@ export function surveyAnswered(
         found(c, server, task);
         markQueued(c, task, place);
       } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
-        lookUpHistory(c, server, task);
+        lookUpHistory(c, server, task, purpose.startedAt);
       }
     }
   }
@@ -110,7 +110,7 @@ export function historyAnswered(
   const entry = read ? readHistory(answer.text, purpose.promptId) : undefined;
   // A failed look-up is "unknown", never "gone".
   if (entry === undefined) surveySoon(c, server, 2_000);
-  else if (entry === "unknown") missed(c, server, task);
+  else if (entry === "unknown") missed(c, server, task, purpose.askedAt);
   else if (framesAreComing(c, server, task)) surveySoon(c, server, framesLagMs.silent);
   else finishFromHistory(c, server, task, entry);
 }
@@ -128,25 +128,30 @@ function framesAreComing(c: Coordinator, { connection, hearing }: Server, task: 
   return silentFor < framesLagMs.silent && now - task.endSeenAt < framesLagMs.atMost;
 }
 
-/** In neither the queue nor the history: once may be a moment between two answers, twice is evidence. */
-function missed(c: Coordinator, server: Server, task: Task): void {
+/**
+ * In neither the queue nor the history: once may be a moment between two answers, twice is evidence. Of what
+ * was then, not of now: answers may be late, and the computer may have slept over them.
+ */
+function missed(c: Coordinator, server: Server, task: Task, askedAt: number): void {
   if (isOnItsWay(task)) return;
   surveySoon(c, server, secondLookMs);
+  if (task.lastNewsAt > askedAt) return;
   // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
-  if (task.cancel?.confirmed && task.stage.at !== "unsure") {
+  const confirmedAt = task.cancel?.confirmedAt ?? Number.POSITIVE_INFINITY;
+  if (confirmedAt <= askedAt && task.stage.at !== "unsure") {
     settle(c, task, { type: "cancelled", by: "owner" });
     return;
   }
-  if (c.moment.now - task.missedAt < apartMs) return;
+  if (askedAt - task.missedAt < apartMs) return;
   task.misses += 1;
-  task.missedAt = c.moment.now;
+  task.missedAt = askedAt;
   if (task.stage.at === "unsure") unsureAndMissing(c, task);
   else if (task.misses >= 2) unknownTwice(c, task);
 }
 
 function unknownTwice(c: Coordinator, task: Task): void {
-  if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (task.adopted && !task.accepted) adoptElsewhere(c, task);
+  if (task.adopted && !task.accepted) adoptElsewhere(c, task);
+  else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (task.suspicion === "queue-fell") settle(c, task, { type: "lost", reason: "removed" });
   else if (task.suspicion === "socket-broke") settle(c, task, { type: "lost", reason: "server-restarted" });
   else if (task.misses === 2)
@@ -158,11 +163,18 @@ function unknownTwice(c: Coordinator, task: Task): void {
     );
 }
 
-/** A tab came back without knowing where its task had been sent: the next of its servers is asked. */
+/**
+ * A tab came back without knowing where its task had been sent, if at all: its servers are asked in turn, for
+ * as long as a POST of the former host may be on its way.
+ */
 function adoptElsewhere(c: Coordinator, task: Task): void {
-  const next = task.candidates[task.candidates.findIndex(({ key }) => key === task.serverKey) + 1];
+  const { candidates, missedAt, lastNewsAt } = task;
+  const isLate = missedAt - lastNewsAt >= quarantineMs;
+  const next =
+    candidates[candidates.findIndex(({ key }) => key === task.serverKey) + 1] ??
+    (isLate ? undefined : candidates[0]);
   if (!next) {
-    settle(c, task, { type: "lost", reason: "removed" });
+    settle(c, task, task.cancel ? { type: "cancelled", by: "owner" } : { type: "lost", reason: "removed" });
     return;
   }
   const old = task.serverKey && c.servers.get(task.serverKey);

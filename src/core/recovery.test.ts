@@ -217,6 +217,15 @@ describe("a submit that is repeated at the next host", () => {
     expect(posts(host)).toHaveLength(1);
   });
 
+  test("is promised only when the journal has it, so that one more dead host loses nothing", () => {
+    const journal = journalModel();
+    const second = successor(journal);
+    const anna = second.tab("anna", { tasks: known("portrait") });
+    const { answer, taskId } = anna.submit("portrait");
+    expect(answer).toMatchObject({ ok: { status: "submitting" } });
+    expect(journal.entries.get(taskId)?.workflow).toBeDefined();
+  });
+
   test("is looked for first where the former host's journal died with it", () => {
     const host = successor(journalModel(), "memory");
     const anna = host.tab("anna", { tasks: known("portrait") });
@@ -224,6 +233,28 @@ describe("a submit that is repeated at the next host", () => {
     const { answer } = anna.submit("portrait");
     expect(answer).toMatchObject({ ok: { status: "submitting" } });
     expect(posts(host)).toHaveLength(0);
+  });
+});
+
+describe("a task that only its tab remembers", () => {
+  test("is lost after a minute of look-ups, for its POST may still be on its way", () => {
+    const host = successor(journalModel());
+    const promptId = promptIdOf("portrait");
+    const anna = host.tab("anna", {
+      tasks: [{ taskId: "task-portrait", promptId, lastSeq: 0, settled: false }],
+    });
+    host.openSocket();
+    const nobodyKnows = (until: number): void => {
+      while (host.now < until) {
+        host.pass(500);
+        if (host.pending("/queue").length) host.reply("/queue", queueOf([]));
+        if (host.pending(/^\/history/).length) host.reply(/^\/history/, {});
+      }
+    };
+    nobodyKnows(60_000);
+    expect(anna.heard("task-portrait")).not.toContain("lost");
+    nobodyKnows(70_000);
+    expect(anna.heard("task-portrait").at(-1)).toBe("lost");
   });
 });
 
@@ -235,6 +266,7 @@ describe("a host that lost a task to another one", () => {
     const { taskId, promptId } = anna.submit("portrait");
     const second = successor(journal);
     second.tab("anna");
+    first.take({ type: "tab-gone", port: anna.port });
     first.openSocket();
     expect(posts(first)).toHaveLength(0);
     expect(first.coordinator.tasks.has(taskId)).toBe(false);
@@ -255,15 +287,49 @@ describe("a host that lost a task to another one", () => {
     expect(posts(host)).toHaveLength(1);
   });
 
-  test("answers its calls with host-lost instead of letting them hang", () => {
+  test("claims it back where the page is with it: the other host woke up after the page had left it", () => {
     const journal = journalModel();
-    const first = scriptedHost({ journal, journalKind: "indexeddb" });
-    const anna = first.tab("anna");
-    first.openSocket();
+    const zombie = scriptedHost({ journal, journalKind: "indexeddb" });
+    const old = zombie.tab("anna");
+    const host = successor(journal);
+    const anna = host.tab("anna");
     const { taskId, promptId } = anna.submit("portrait");
-    accept(first, promptId);
-    successor(journal).tab("anna");
-    const cancel = anna.call({ method: "cancel", taskId });
-    expect(cancel.answer).toMatchObject({ error: { code: "host-lost" } });
+    host.openSocket();
+    accept(host, promptId);
+    zombie.take({ type: "tab-gone", port: old.port });
+    zombie.tab("anna", { hasLock: true });
+    expect(journal.entries.get(taskId)?.generation).toBe(2);
+    host.say(...runOf(promptId));
+    expect(anna.heard(taskId).at(-1)).toBe("succeeded");
+    expect(journal.entries.get(taskId)).toMatchObject({ generation: 3, settledAt: expect.any(Number) });
+  });
+
+  test("does not take a task for new that another host has written under the same id", () => {
+    const journal = journalModel();
+    const zombie = scriptedHost({ journal, journalKind: "indexeddb" });
+    const old = zombie.tab("anna");
+    const host = successor(journal);
+    const anna = host.tab("anna");
+    zombie.openSocket();
+    host.openSocket();
+    const { promptId } = anna.submit("portrait");
+    zombie.holdJournal();
+    old.submit("portrait");
+    zombie.take({ type: "tab-gone", port: old.port });
+    zombie.releaseJournal();
+    expect([...posts(host), ...posts(zombie)].map(({ body }) => body?.includes(promptId))).toEqual([true]);
+  });
+
+  test("keeps what it writes while it looks for overdue tasks, which raises the number of its own", () => {
+    const host = scriptedHost({ journalKind: "indexeddb" });
+    const anna = host.tab("anna");
+    host.openSocket();
+    const { taskId, promptId } = anna.submit("portrait", { cancelAfterMs: 1_000 });
+    accept(host, promptId);
+    host.take({ type: "tab-gone", port: anna.port });
+    host.now = 30_000;
+    host.take({ type: "time-passed" });
+    host.say(...runOf(promptId));
+    expect(host.coordinator.tasks.get(taskId)?.stage.at).toBe("settled");
   });
 });

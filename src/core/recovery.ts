@@ -2,13 +2,14 @@ import { wireError } from "../protocol/errors.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { pursueCancel } from "./cancel.ts";
+import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
-import { bindTo, serverFor } from "./servers.ts";
-import type { Coordinator, Tab, Task } from "./state.ts";
+import { bindTo, serverFor, serverOf } from "./servers.ts";
+import type { Coordinator, Tab, Task, WritePurpose } from "./state.ts";
 import { newTask, sendOrWait, unsure } from "./submission.ts";
-import { emit, settle, writeJournal } from "./task-lifecycle.ts";
+import { emit, handOver, settle, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
 
 /** Room for events that the former host has told and not journalled: numbers never go back. */
 const seqGap = 1_000;
@@ -27,12 +28,15 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     label: entry.label,
     candidates: candidatesOf(tab, entry),
     registered: entry.registered,
+    adopted: entry.adopted,
     cancelAfterMs: entry.cancelAfterMs,
     createdAt: entry.createdAt,
     generation: entry.generation,
     journalled: true,
   });
   task.accepted = entry.accepted;
+  // Whoever returns takes it back from the journal, too: else the next look for overdue ones cancels it.
+  task.cancelAt = entry.settledAt === undefined ? entry.cancelAt : undefined;
   task.posts = entry.posts;
   task.clientId = entry.clientId;
   task.workflow = entry.workflow;
@@ -46,13 +50,15 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
   if (entry.submission)
     task.submission = { taskId: entry.taskId, promptId: entry.promptId, ...entry.submission };
-  if (entry.cancelWanted) task.cancel = { calls: [], request: undefined, confirmed: false, hopeless: false };
+  if (entry.cancelWanted)
+    task.cancel = { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
   takeUp(c, tab, task, entry);
 }
 
 /** Goes on where the former host stopped. */
 function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
-  const declared = entry.serverKey === undefined ? undefined : serverFrom(tab, entry);
+  const isUnsent = entry.adopted && !entry.accepted && entry.posts === 0;
+  const declared = entry.serverKey === undefined || isUnsent ? undefined : serverFrom(tab, entry);
   if (declared && (entry.accepted || entry.registered || entry.posts > 0)) {
     bindTo(c, task, declared);
     task.unheard = true;
@@ -63,7 +69,8 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
       pursueCancel(c, task);
       surveySoon(c, serverFor(c, declared), 0);
     } else unsure(c, task, "its host died");
-  } else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  } else if (entry.adopted && entry.workflow === undefined) lookAround(c, task);
+  else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (entry.submission?.hadCredentials || task.workflow === undefined)
     settle(c, task, cannotSend(entry));
   else sendOrWait(c, task);
@@ -97,11 +104,16 @@ function bindSettled(c: Coordinator, task: Task, entry: JournalEntry): void {
   server.routes.set(task.promptId, task.id);
 }
 
-function candidatesOf(tab: Tab, { submission, serverKey }: JournalEntry): DeclaredServer[] {
+function candidatesOf(
+  tab: Tab,
+  { submission, serverKey, adopted, accepted }: JournalEntry,
+): DeclaredServer[] {
   const all = [...tab.servers.values()];
   const wanted = submission?.server;
   if (wanted !== undefined) return all.filter(({ id }) => id === wanted);
-  return serverKey === undefined || submission ? all : all.filter(({ key }) => key === serverKey);
+  return serverKey === undefined || submission || (adopted && !accepted)
+    ? all
+    : all.filter(({ key }) => key === serverKey);
 }
 
 /** The tab's own name for it; a server that the tab does not name any more is still asked. */
@@ -121,13 +133,84 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   if (known.settled || known.promptId === undefined || c.tasks.has(known.taskId)) return;
   const { promptId, serverId } = known;
   const candidates = [...tab.servers.values()].filter(({ id }) => serverId === undefined || id === serverId);
-  const first = candidates[0];
-  if (!first || candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId))) return;
-  const task = newTask(c, tab, { id: known.taskId, promptId, label: known.label, candidates, adopted: true });
+  if (candidates.length === 0 || candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId)))
+    return;
+  const task = newTask(c, tab, {
+    id: known.taskId,
+    promptId,
+    label: known.label,
+    candidates,
+    adopted: true,
+    // A former host that wakes up and takes it for new has the first number.
+    generation: 2,
+  });
   task.seq = known.lastSeq + seqGap;
+  lookAround(c, task);
+  writeJournal(c, task, { for: "progress", task: task.id });
+}
+
+/** It may be at any of these servers, or nowhere. */
+function lookAround(c: Coordinator, task: Task): void {
+  const [first] = task.candidates;
+  if (!first) return;
   task.stage = { at: "queued" };
   task.suspicion = "socket-broke";
   bindTo(c, task, first);
-  writeJournal(c, task, { for: "progress", task: task.id });
   surveySoon(c, serverFor(c, first), 0);
+}
+
+/**
+ * The journal has refused a write: a later claim has the task. Where its page is here, that claim came from a
+ * host which the page has left, and which woke up once more; so it is claimed back, and the write repeated.
+ */
+export function superseded(
+  c: Coordinator,
+  task: Task,
+  { generation, ...purpose }: WritePurpose & { readonly generation: number },
+): void {
+  const tab = c.tabs.get(task.tabId);
+  // Our own claim came between: the write only carries the old number.
+  if (generation < task.generation) writeJournal(c, task, purpose);
+  else if (!tab || (tab.ports.size === 0 && tab.claiming === 0)) handOver(c, task);
+  else {
+    const { tabId, secret: tabSecret } = tab;
+    tab.claiming += 1;
+    tab.heldWrites.push(purpose);
+    c.lastKey += 1;
+    c.claims.set(c.lastKey, { for: "again", tabId });
+    c.effects.push({ do: "claim-journal", claim: c.lastKey, tabId, tabSecret });
+  }
+}
+
+export function claimedAgain(c: Coordinator, tabId: string, entries: readonly JournalEntry[]): void {
+  const tab = c.tabs.get(tabId);
+  if (!tab) return;
+  tab.claiming -= 1;
+  const there = new Set(entries.map(({ taskId }) => taskId));
+  for (const { task: taskId } of tab.heldWrites) {
+    const task = c.tasks.get(taskId);
+    if (task && !there.has(taskId)) task.journalled = false;
+  }
+  for (const entry of entries) {
+    const task = c.tasks.get(entry.taskId);
+    restore(c, tab, entry);
+    if (task && entry.posts > task.posts) mayHaveBeenSent(c, tab, task, entry);
+  }
+  writeHeld(c, tab);
+}
+
+/** The other host has sent it, or was about to: looked for, like after any POST without an answer. */
+function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
+  const { at } = task.stage;
+  if ((at !== "journalling" && at !== "waiting" && at !== "committing") || entry.serverKey === undefined)
+    return;
+  if (task.stage.at === "journalling")
+    for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });
+  const server = serverOf(c, task);
+  server?.routes.delete(task.promptId);
+  server?.open.delete(task.id);
+  task.posts = entry.posts;
+  task.clientId = entry.clientId;
+  bindTo(c, task, serverFrom(tab, entry));
+  unsure(c, task, "by another host");
 }

@@ -39,7 +39,7 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
       nextAt: Number.POSITIVE_INFINITY,
       lastAt: Number.NEGATIVE_INFINITY,
       owed: false,
-      waiting: new Set(),
+      waiting: new Map(),
       active: 0,
     },
   };
@@ -79,10 +79,11 @@ export function openTasksAt(c: Coordinator, server: Server): Task[] {
   return open;
 }
 
-/** A server is wanted while a live page names it, or a task there is open or may go there. */
+/** A server is wanted while a live or arriving page names it, or a task there is open or may go there. */
 export function isWanted(c: Coordinator, server: Server): boolean {
   for (const tab of c.tabs.values())
-    if (tab.ports.size > 0) for (const { key } of tab.servers.values()) if (key === server.key) return true;
+    if (tab.ports.size > 0 || tab.claiming > 0)
+      for (const { key } of tab.servers.values()) if (key === server.key) return true;
   if (server.open.size > 0) return true;
   for (const task of c.tasks.values())
     if (

@@ -13,7 +13,7 @@ import { claimUnclaimed } from "./routing.ts";
 import { bindTo, chooseServer, declareServers, serverFor, serverSnapshot } from "./servers.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
-import { forgetTask, isOver, snapshotOf, writeJournal } from "./task-lifecycle.ts";
+import { forgetTask, isOver, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
 
 /** A page introduces itself: the tab it belongs to, its servers, and what it remembers of its tasks. */
 export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: PortHello): void {
@@ -34,12 +34,11 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
   c.tabs.set(tab.tabId, tab);
   declareServers(c, tab, hello.servers);
   tab.claiming += 1;
+  c.arriving.set(key, { suspended: false });
   if (hello.isNew && !known) {
-    c.arriving.add(key);
     tabClaimed(c, { for: "hello", port: key, call, hello }, []);
     return;
   }
-  c.arriving.add(key);
   c.lastKey += 1;
   c.claims.set(c.lastKey, { for: "hello", port: key, call, hello });
   const { tabId, tabSecret } = hello;
@@ -54,22 +53,21 @@ export function tabClaimed(
 ): void {
   const tab = c.tabs.get(hello.tabId);
   if (!tab) return;
+  const page = c.arriving.get(key);
   const stillThere = c.arriving.delete(key);
-  if (stillThere) {
+  if (page) {
     tab.ports.add(key);
-    c.ports.set(key, newPort(key, hello));
+    c.ports.set(key, { ...newPort(key, hello), ...page });
   }
   tab.claiming -= 1;
   const known = new Map(hello.tasks.map((task) => [task.taskId, task]));
   for (const entry of entries) restore(c, tab, entry, known.get(entry.taskId));
   if (stillThere) for (const task of hello.tasks) adopt(c, tab, task);
-  if (tab.claiming === 0)
-    for (const purpose of tab.heldWrites.splice(0)) {
-      const task = c.tasks.get(purpose.task);
-      if (task) writeJournal(c, task, purpose);
-    }
+  writeHeld(c, tab);
   if (!stillThere) {
-    if (tab.ports.size === 0) tabLeft(c, tab);
+    if (tab.ports.size > 0) return;
+    tabLeft(c, tab);
+    releaseServers(c, tab);
     return;
   }
   tabReturned(c, tab);
@@ -286,8 +284,12 @@ export function tabGone(c: Coordinator, key: PortKey): void {
     if (tasksOf(c, tab).length === 0 && tab.claiming === 0) c.tabs.delete(tab.tabId);
     else tabLeft(c, tab);
   }
-  for (const declared of tab?.servers.values() ?? []) {
-    const server = c.servers.get(declared.key);
+  if (tab) releaseServers(c, tab);
+}
+
+function releaseServers(c: Coordinator, tab: Tab): void {
+  for (const { key } of tab.servers.values()) {
+    const server = c.servers.get(key);
     if (server) releaseIfUnwanted(c, server);
   }
 }

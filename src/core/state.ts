@@ -34,15 +34,16 @@ export interface Coordinator {
   /** Sockets that count. One that we have closed is not here, whatever the platform still says of it. */
   readonly sockets: Map<SocketKey, ServerKey>;
   readonly requests: Map<RequestKey, Purpose>;
-  readonly writes: Map<WriteKey, WritePurpose>;
+  /** With the generation that the write carries: a claim of our own may have raised it meanwhile. */
+  readonly writes: Map<WriteKey, WritePurpose & { readonly generation: number }>;
   readonly claims: Map<WriteKey, ClaimPurpose>;
   /** Calls that wait for their answer. */
   readonly calls: Map<CallKey, PortKey>;
   readonly timers: Map<string, Timer>;
   readonly twins: { seen: number; removed: number };
 
-  /** Pages whose hello waits for the journal. */
-  readonly arriving: Set<PortKey>;
+  /** Pages whose hello waits for the journal, and whether they went into the back/forward cache meanwhile. */
+  readonly arriving: Map<PortKey, { suspended: boolean }>;
   /** The source of all keys that the core mints. */
   lastKey: number;
   /** A server has become reachable in this step. */
@@ -153,7 +154,7 @@ export interface Survey {
   /** A POST was accepted since the last answer: one look at the queue is owed, also when nothing is open. */
   owed: boolean;
   /** Look-ups in the history that wait for one of two places. */
-  readonly waiting: Set<string>;
+  readonly waiting: Map<string, number>;
   active: number;
 }
 
@@ -251,7 +252,7 @@ export interface Cancel {
   readonly calls: CallKey[];
   request: RequestKey | undefined;
   /** The server has said that it let go of it. */
-  confirmed: boolean;
+  confirmedAt: number | undefined;
   /** Nothing that this server offers would stop this task alone. */
   hopeless: boolean;
 }
@@ -265,7 +266,14 @@ export type Purpose =
   | { readonly for: "hearing"; readonly server: ServerKey }
   | { readonly for: "twin"; readonly server: ServerKey }
   | { readonly for: "survey"; readonly server: ServerKey; readonly startedAt: number }
-  | { readonly for: "history"; readonly server: ServerKey; readonly task: string; readonly promptId: string }
+  | {
+      readonly for: "history";
+      readonly server: ServerKey;
+      readonly task: string;
+      readonly promptId: string;
+      /** When the look-up began, with the queue. */
+      readonly askedAt: number;
+    }
   | { readonly for: "cancel"; readonly task: string; readonly step: "job" | "delete" | "interrupt" };
 
 export type WritePurpose =
@@ -278,6 +286,8 @@ export type WritePurpose =
 /** What a claim was for. */
 export type ClaimPurpose =
   | { readonly for: "hello"; readonly port: PortKey; readonly call: CallKey; readonly hello: PortHello }
+  /** Another host wrote what this one has to do with a page that is here. */
+  | { readonly for: "again"; readonly tabId: string }
   | { readonly for: "overdue" };
 
 export type Timer = { readonly at: number } & (

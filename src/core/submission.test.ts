@@ -144,6 +144,36 @@ describe("a POST without a clear answer", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "failed", error: { code: "server-unreachable" } });
   });
 
+  test("is not sent again on the word of look-ups from before the computer slept", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    anna.submit("portrait");
+    host.reply("/prompt", { failure: "network" });
+    for (let look = 0; look < 2; look += 1) {
+      host.pass(2_000);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      if (look === 1) host.now += 3_600_000;
+      host.reply(/^\/history/, {});
+    }
+    expect(host.pending("/prompt")).toEqual([]);
+    host.pass(2_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [] });
+    host.reply(/^\/history/, {});
+    expect(host.pending("/prompt")).toHaveLength(1);
+  });
+
+  test("is looked after although a frame was faster: the socket may say no more", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    const { promptId } = anna.submit("portrait");
+    host.say({ type: "execution_start", promptId });
+    host.reply("/prompt", { failure: "network" });
+    host.pass(6_000);
+    expect(host.pending("/queue")).toHaveLength(1);
+  });
+
   test("is settled by the frames of its run", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

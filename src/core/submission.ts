@@ -8,7 +8,7 @@ import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { addRoute, bindTo, chooseServer, serverOf } from "./servers.ts";
-import type { Coordinator, Tab, Task } from "./state.ts";
+import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import {
   isOver,
   markAccepted,
@@ -36,9 +36,9 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
   const known = c.tasks.get(submission.taskId);
   if (known?.tabId === tab.tabId) {
     if (known.adopted && !known.accepted && known.workflow === undefined && !isOver(known))
-      resume(c, known, request);
-    // The tab repeats a call whose answer it did not hear; while the journal is writing, that call answers too.
-    if (known.stage.at === "journalling") known.stage.calls.push(call);
+      resume(c, known, request, call);
+    // The answer was not heard; while the journal is writing, this call waits for it, too.
+    else if (known.stage.at === "journalling") known.stage.calls.push(call);
     else answer(c, call, { ok: snapshotOf(known) });
     return;
   }
@@ -74,15 +74,20 @@ function resume(
   c: Coordinator,
   task: Task,
   { submission, workflow }: Pick<SubmitRequest, "submission" | "workflow">,
+  call: CallKey,
 ): void {
   task.submission = submission;
   task.workflow = workflow;
   if (c.journal === "indexeddb" && !c.journalDegraded) {
     leaveServer(c, task);
-    task.stage = { at: "waiting" };
     task.suspicion = undefined;
-    sendOrWait(c, task);
-  } else unsure(c, task, "its host died");
+    // Promised only when it would survive this host, too.
+    task.stage = { at: "journalling", calls: [call], since: c.moment.now };
+    writeJournal(c, task, { for: "submission", task: task.id });
+  } else {
+    unsure(c, task, "its host died");
+    answer(c, call, { ok: snapshotOf(task) });
+  }
 }
 
 function leaveServer(c: Coordinator, task: Task): void {
@@ -260,6 +265,20 @@ export function postAnswered(c: Coordinator, task: Task, reply: HttpAnswer): voi
   if (isOver(task)) return;
   const server = serverOf(c, task);
   if (!server) return;
+  takeAnswer(c, server, task, reply);
+  // By this answer, or by a frame that was faster than an answer which got lost.
+  if (task.accepted) lookAfter(c, server);
+}
+
+/** A socket may have gone deaf, and a browser may have repeated the POST: each accepted prompt is looked for. */
+function lookAfter(c: Coordinator, server: Server): void {
+  server.survey.owed = true;
+  watchHearing(c, server);
+  // Something runs before it: its position is worth asking for at once.
+  surveySoon(c, server, (server.queueRemaining ?? 0) > 1 ? 100 : 5_000);
+}
+
+function takeAnswer(c: Coordinator, server: Server, task: Task, reply: HttpAnswer): void {
   if ("failure" in reply) {
     unsure(c, task, reply.failure === "timeout" ? "it did not answer in time" : "the answer was lost");
     return;
@@ -279,10 +298,6 @@ export function postAnswered(c: Coordinator, task: Task, reply: HttpAnswer): voi
         warn(c, task, "outputs-rejected", "Some outputs are invalid and do not run; the others do.", {
           details: said.nodeErrors,
         });
-      server.survey.owed = true;
-      watchHearing(c, server);
-      // Something runs before it: its position is worth asking for at once.
-      surveySoon(c, server, (server.queueRemaining ?? 0) > 1 ? 100 : 5_000);
       return;
     }
     case "rejected": {
@@ -336,11 +351,11 @@ export function unsure(c: Coordinator, task: Task, reason: string): void {
 /** A clean look-up has not found a prompt whose POST had no clear answer. */
 export function unsureAndMissing(c: Coordinator, task: Task): void {
   if (task.stage.at !== "unsure") return;
-  if (task.cancel && task.misses >= 2 && c.moment.now >= task.stage.retryAt) {
+  if (task.missedAt < task.stage.retryAt || task.misses < 2) return;
+  if (task.cancel) {
     settle(c, task, { type: "cancelled", by: "owner" });
     return;
   }
-  if (c.moment.now < task.stage.retryAt || task.misses < 2) return;
   const server = serverOf(c, task);
   if (task.posts < 2 && task.workflow !== undefined) {
     if (server?.connection.at === "open") commit(c, task);

@@ -14,7 +14,7 @@ import {
 } from "../protocol/tasks.ts";
 import { answer, deliver } from "./delivery.ts";
 import type { JournalEntry, JournalledSubmission } from "./journal.ts";
-import type { Coordinator, Ending, Server, Task, WritePurpose } from "./state.ts";
+import type { Coordinator, Ending, Server, Tab, Task, WritePurpose } from "./state.ts";
 import { clearTimer } from "./timers.ts";
 
 /** Live outputs of one task beyond this are not passed on; the result is read from the history. */
@@ -264,10 +264,19 @@ export function writeJournal(c: Coordinator, task: Task, purpose: WritePurpose):
     return;
   }
   c.lastKey += 1;
-  c.writes.set(c.lastKey, purpose);
+  c.writes.set(c.lastKey, { ...purpose, generation: task.generation });
   const isNew = !task.journalled;
   task.journalled = true;
   c.effects.push({ do: "write-journal", write: c.lastKey, entry: entryOf(c, task), isNew });
+}
+
+/** What had to wait for the tab's claims is written, now that the generations are known. */
+export function writeHeld(c: Coordinator, tab: Tab): void {
+  if (tab.claiming > 0) return;
+  for (const purpose of tab.heldWrites.splice(0)) {
+    const task = c.tasks.get(purpose.task);
+    if (task) writeJournal(c, task, purpose);
+  }
 }
 
 function entryOf(c: Coordinator, task: Task): JournalEntry {
@@ -290,6 +299,7 @@ function entryOf(c: Coordinator, task: Task): JournalEntry {
     serverId: task.serverId,
     clientId: task.clientId,
     registered: task.registered,
+    adopted: task.adopted,
     posts: task.posts,
     accepted: task.accepted,
     cancelWanted: task.cancel !== undefined,

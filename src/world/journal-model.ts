@@ -21,7 +21,7 @@ export function journalModel(): JournalModel {
     entries,
     write(entry, isNew) {
       const known = entries.get(entry.taskId);
-      if (known ? known.generation > entry.generation : !isNew) return "superseded";
+      if (known ? isNew || known.generation > entry.generation : !isNew) return "superseded";
       entries.set(entry.taskId, entry);
       return "written";
     },

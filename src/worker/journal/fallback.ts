@@ -68,7 +68,7 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
   function inTurn<T>(
     inStorage: (storage: ClosableStorage) => Promise<T>,
     inMemory: () => Promise<T>,
-    copy: (result: T) => Promise<unknown>,
+    copy: (result: T) => unknown,
   ): Promise<T> {
     const done = line.then(async () => {
       const opened = storage;
@@ -89,7 +89,11 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
       inTurn(
         (opened) => opened.write(entry, isNew),
         () => twin.write(entry, isNew),
-        (outcome) => (outcome === "written" ? twin.write(entry, true) : twin.erase([entry.taskId])),
+        (outcome) => {
+          if (outcome === "written") twin.copy(entry);
+          // What was to be its first entry was never here.
+          return outcome === "superseded" && !isNew ? twin.erase([entry.taskId]) : undefined;
+        },
       ),
     erase(taskIds) {
       const inMemory = (): Promise<void> => twin.erase(taskIds);
@@ -119,8 +123,8 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
     },
   };
 
-  function copyAll(entries: Awaited<ReturnType<Journal["claim"]>>): Promise<unknown> {
-    return Promise.all(entries.map((entry) => twin.write(entry, true)));
+  function copyAll(entries: Awaited<ReturnType<Journal["claim"]>>): void {
+    for (const entry of entries) twin.copy(entry);
   }
 }
 

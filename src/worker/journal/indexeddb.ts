@@ -73,7 +73,7 @@ export async function openIndexedDb(
           entries.getKey(taskId),
           entries.index("generation").getKey(IDBKeyRange.bound([taskId, 0], [taskId, generation])),
         ]);
-        if (known === undefined ? !isNew : notNewer === undefined) return "superseded";
+        if (known === undefined ? !isNew : isNew || notNewer === undefined) return "superseded";
         await entries.put(entry);
         return "written";
       }),

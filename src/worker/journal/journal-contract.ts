@@ -26,6 +26,7 @@ export function newEntry(changes: Partial<JournalEntry> = {}): JournalEntry {
     serverId: undefined,
     clientId: undefined,
     registered: false,
+    adopted: false,
     posts: 0,
     accepted: false,
     cancelWanted: false,
@@ -92,6 +93,19 @@ export const contract: readonly Clause[] = [
       same(await journal.write(newEntry({ label: "old", generation: 9 }), false), "superseded");
       const [entry] = await claimAnna(journal);
       same([entry?.label, entry?.generation], ["newer", 11]);
+    },
+  },
+  {
+    says: "refuses the first entry of a task that is there already: another host has taken it up",
+    async check(open) {
+      const journal = open();
+      await journal.write(newEntry({ label: "first" }), true);
+      same(await journal.write(newEntry({ label: "second" }), true), "superseded");
+      same(await journal.write(newEntry({ label: "second", generation: 5 }), true), "superseded");
+      const [entry] = await claimAnna(journal);
+      same([entry?.label, entry?.generation], ["first", 2]);
+      await journal.erase(["portrait"]);
+      same(await journal.write(newEntry({ label: "second" }), true), "written");
     },
   },
   {

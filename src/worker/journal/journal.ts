@@ -11,7 +11,8 @@ export interface Journal {
   /**
    * Puts the entry in place of the task's former one, unless that has a larger generation.
    *
-   * @param isNew the task's first entry; any other whose task is not there is superseded (it was dismissed)
+   * @param isNew this host's first entry of the task, superseded where another host has written one; any
+   *   other whose task is not there is superseded, too (it was dismissed)
    */
   write(entry: JournalEntry, isNew: boolean): Promise<WriteOutcome>;
   erase(taskIds: readonly string[]): Promise<void>;

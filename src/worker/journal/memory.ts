@@ -5,8 +5,13 @@ import type { Journal } from "./journal.ts";
 /** Beyond so many entries the oldest settled ones go, also when nobody asks for it. */
 const entryLimit = 5000;
 
+export interface MemoryJournal extends Journal {
+  /** Takes the entry over as another journal has it. */
+  copy(entry: JournalEntry): void;
+}
+
 /** A journal that lives as long as the host: it survives the tabs, not the worker. */
-export function memoryJournal(): Journal {
+export function memoryJournal(): MemoryJournal {
   const entries = new Map<string, JournalEntry>();
 
   function put(entry: JournalEntry): void {
@@ -27,9 +32,10 @@ export function memoryJournal(): Journal {
 
   return {
     kind: "memory",
+    copy: put,
     async write(entry, isNew) {
       const known = entries.get(entry.taskId);
-      if (known ? known.generation > entry.generation : !isNew) return "superseded";
+      if (known ? isNew || known.generation > entry.generation : !isNew) return "superseded";
       put(entry);
       return "written";
     },
