@@ -1,0 +1,146 @@
+import type { PortTaskEvent } from "../protocol/tasks.ts";
+import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
+import type { Kind } from "./workflows.ts";
+
+/** What is known of one task from outside: what its tab asked for, and what it was told. */
+export interface Entry {
+  readonly taskId: string;
+  readonly promptId: string;
+  /** In everything that this task's nodes say. */
+  readonly mark: number;
+  readonly kind: Kind;
+  readonly tabId: string;
+  readonly cancelAfterMs: number | undefined;
+  readonly submittedAt: number;
+  /** Whether its tab has been promised that the task exists. */
+  promised: boolean;
+  /** Refused with this code. */
+  refused: string | undefined;
+  cancelAsked: boolean;
+  /** `cancel()` said that it stopped because of this. */
+  stopped: boolean;
+  dismissed: boolean;
+  told: PortTaskEvent | undefined;
+  /** How often an ending was heard, in all page instances. */
+  tellings: number;
+}
+
+/** What all tabs have asked for and heard, compared with what the servers did. */
+export interface Book {
+  readonly entries: Map<string, Entry>;
+  runs(promptId: string): PromptEntry[];
+  /** Compares what a tab hears with whose it is. @throws Error */
+  heard(tabId: string, event: PortTaskEvent): void;
+}
+
+/**
+ * @param isExcused whether what a host cannot know may be told wrongly
+ * @param isMortal whether an ending that has been told may be forgotten with a host, and told once more
+ */
+export function createBook(
+  servers: readonly ComfyServer[],
+  now: () => number,
+  isExcused: () => boolean,
+  isMortal: () => boolean,
+): Book {
+  const entries = new Map<string, Entry>();
+
+  function runs(promptId: string): PromptEntry[] {
+    const found: PromptEntry[] = [];
+    for (const server of servers)
+      for (const entry of server.log.prompts) if (entry.promptId === promptId) found.push(entry);
+    return found;
+  }
+
+  /** Whether some server could still say how it ended. */
+  function isOnRecord(promptId: string): boolean {
+    return servers.some((server) => {
+      server.advanceTo(now());
+      if (!server.isUp) return false;
+      const { body } = server.request("GET", `/history/${promptId}`);
+      return typeof body === "string" && body.includes(promptId);
+    });
+  }
+
+  function ended(entry: Entry, event: PortTaskEvent): void {
+    entry.tellings += 1;
+    const { told, promptId } = entry;
+    check(
+      told === undefined || told.type === event.type || isMortal() || isExcused(),
+      "G2",
+      `${entry.taskId} was told ${told?.type}, and now ${event.type}`,
+    );
+    if (told) return;
+    entry.told = event;
+    const all = runs(promptId);
+    const isAlive = all.some((run) => run.ending === undefined && run.removed === undefined);
+    const did = (ending: PromptEntry["ending"]) => all.some((run) => run.ending === ending);
+    switch (event.type) {
+      case "succeeded":
+        check(did("success"), "G2", `${entry.taskId} succeeded only in the words of the host`);
+        checkMark(entry, event.result.outputs["2"]);
+        return;
+      case "failed":
+        if (event.error.code === "node-failed")
+          check(did("error"), "G2", `${entry.taskId} failed only in the words of the host`);
+        return;
+      case "cancelled":
+        if (event.by === "owner")
+          check(
+            entry.cancelAsked || entry.cancelAfterMs !== undefined,
+            "G2",
+            `nobody has cancelled ${entry.taskId}`,
+          );
+        // A journal that lives again says what was before it failed: not that the prompt has been sent since.
+        if (all.length === 1 && !isExcused() && !isMortal()) {
+          check(!isAlive, "G2", `${entry.taskId} is cancelled and goes on`);
+          check(
+            !(did("success") || did("error")) || !isOnRecord(promptId),
+            "G2",
+            `${entry.taskId} is cancelled and has ended by itself`,
+          );
+        }
+        return;
+      case "lost":
+        if (all.length > 1 || isExcused()) return;
+        check(!isAlive, "G2", `${entry.taskId} is lost and goes on`);
+        check(!isOnRecord(promptId), "G2", `${entry.taskId} is lost, and in the history`);
+    }
+  }
+
+  return {
+    entries,
+    runs,
+    heard(tabId, event) {
+      const entry = entries.get(event.taskId);
+      check(entry?.tabId === tabId, "G1", `tab ${tabId} hears of ${event.taskId}`);
+      if (!entry) return;
+      switch (event.type) {
+        case "text":
+          check(event.text === `mark ${entry.mark}`, "G1", `${entry.taskId} hears "${event.text}"`);
+          return;
+        case "output":
+          checkMark(entry, event.output);
+          return;
+        case "warning":
+          if (event.code === "node-blocked")
+            check(event.message.endsWith(`mark ${entry.mark}`), "G1", `${entry.taskId}: ${event.message}`);
+          return;
+        case "succeeded":
+        case "failed":
+        case "cancelled":
+        case "lost":
+          ended(entry, event);
+      }
+    },
+  };
+}
+
+function checkMark({ taskId, mark }: Entry, output: unknown): void {
+  const said = (output as { mark?: unknown[] } | undefined)?.mark?.[0];
+  check(said === mark, "G1", `${taskId} with mark ${mark} gets an output with mark ${said}`);
+}
+
+export function check(holds: boolean, promise: string, what: string): void {
+  if (!holds) throw new Error(`${promise} is broken: ${what}`);
+}

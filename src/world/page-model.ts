@@ -1,0 +1,384 @@
+import type { TabRequest } from "../core/facts.ts";
+import { isEnding } from "../protocol/mailbox.ts";
+import {
+  type Answer,
+  acknowledgeEvery,
+  type HostEvent,
+  type KnownTask,
+  type Welcome,
+} from "../protocol/session-api.ts";
+import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
+import type { Agenda } from "./agenda.ts";
+import { type Book, check } from "./book.ts";
+import type { Dice } from "./dice.ts";
+import type { HostModel } from "./host-model.ts";
+import type { Site } from "./network-model.ts";
+
+/** What a tab keeps in its `sessionStorage`. */
+export interface Identity {
+  readonly tabId: string;
+  readonly secret: string;
+  /** Minted by this page, and no host has heard of it yet. */
+  isNew: boolean;
+  readonly tasks: Map<string, KnownTask>;
+}
+
+/** What one page knows of one task. */
+export interface TaskLog {
+  lastSeq: number;
+  ending: PortTaskEvent["type"] | undefined;
+  /** It is open under a warning that says that the app decides. */
+  adrift: boolean;
+  /** The host has said that it exists. */
+  known: boolean;
+}
+
+/** What a page has around it. */
+export interface PageMeans {
+  readonly agenda: Agenda;
+  readonly dice: Dice;
+  readonly book: Book;
+  readonly sites: readonly Site[];
+  /** The host that has the name now; started when there is none. */
+  host(): HostModel;
+  nextPort(): number;
+  nextCall(): number;
+  /** Another page is alive under the same id. */
+  renew(page: PageModel): void;
+  save(page: PageModel): void;
+}
+
+export interface PageModel {
+  readonly means: PageMeans;
+  identity: Identity;
+  readonly logs: Map<string, TaskLog>;
+  readonly isAlive: boolean;
+  /** Frozen, or in the back/forward cache: nothing of it runs. */
+  readonly isStill: boolean;
+  readonly host: HostModel | undefined;
+  readonly greeted: boolean;
+  /** It has had a host once: the app has its session. */
+  readonly isReady: boolean;
+  readonly pending: number;
+  start(): void;
+  takeSnapshot(snapshot: TaskSnapshot): void;
+  call(request: TabRequest, deadlineMs: number, done: (answer: Answer<unknown>) => void): void;
+  expect(known: KnownTask): void;
+  forget(taskId: string): void;
+  /** The host's lock is free, or has been stolen. */
+  hostGone(host: HostModel): void;
+  /** Leaves its host for whatever has the name now. */
+  leave(): void;
+  freeze(): void;
+  thaw(): void;
+  suspend(): void;
+  resume(): void;
+  /** @param goodbye as when it is left in order; a crash says none */
+  end(goodbye: boolean): void;
+}
+
+const handshakeMs = 15_000;
+const retryMs = 1_000;
+const repeats = 2;
+
+interface Call {
+  readonly key: number;
+  readonly request: TabRequest;
+  readonly done: (answer: Answer<unknown>) => void;
+  attempts: number;
+  sentOn: Link | undefined;
+}
+
+interface Link {
+  readonly host: HostModel;
+  readonly port: number;
+  greeted: boolean;
+  over: boolean;
+  upAt: number;
+  downAt: number;
+  taken: number;
+}
+
+/** One page of one tab, as the client library behaves: its link to whatever host there is, and what it heard. */
+export function createPage(means: PageMeans, identity: Identity): PageModel {
+  const { agenda, dice, book } = means;
+  const logs = new Map<string, TaskLog>();
+  const calls = new Map<number, Call>();
+  const waiting: (() => void)[] = [];
+  let [alive, frozen, suspended, ready] = [true, false, false, false];
+  let link: Link | undefined;
+
+  /** Runs in the page: not while it stands still, and never after its end. */
+  function inPage(run: () => void): void {
+    if (!alive) return;
+    if (frozen || suspended) waiting.push(run);
+    else run();
+  }
+  const later = (ms: number, run: () => void): (() => void) => agenda.after(ms, () => inPage(run));
+
+  function wake(): void {
+    while (!frozen && !suspended && alive && waiting.length > 0) waiting.shift()?.();
+  }
+
+  function up(to: Link, run: (host: HostModel) => void): void {
+    to.upAt = Math.max(to.upAt, agenda.now + dice.delay(1));
+    agenda.at(to.upAt, () => run(to.host));
+  }
+
+  function connect(): void {
+    const host = means.host();
+    const made: Link = {
+      host,
+      port: means.nextPort(),
+      greeted: false,
+      over: false,
+      upAt: 0,
+      downAt: 0,
+      taken: 0,
+    };
+    link = made;
+    /** Answers and events in one order, as on one port. */
+    const down = (run: () => void): void => {
+      made.downAt = Math.max(made.downAt, agenda.now + dice.delay(1));
+      agenda.at(made.downAt, () =>
+        inPage(() => {
+          if (!made.over) run();
+        }),
+      );
+    };
+    const hellos = new Map<number, (answer: Answer<unknown>) => void>();
+    host.addPort(made.port, {
+      events: (batch, events) =>
+        down(() => {
+          for (const event of events) hear(event);
+          made.taken += 1;
+          if (made.taken % acknowledgeEvery.batches !== 0) return;
+          up(made, (to) => to.tell({ type: "tab-acknowledged", port: made.port, batch }));
+        }),
+      answer: (key, answer) =>
+        down(() => {
+          const hello = hellos.get(key);
+          if (hello) hello(answer);
+          else settle(key, answer);
+        }),
+    });
+    const hello = (): void => {
+      const call = means.nextCall();
+      hellos.set(call, (answer) => {
+        if (!("ok" in answer)) return;
+        const welcome = answer.ok as Welcome;
+        if ("refused" in welcome) {
+          means.renew(page);
+          hello();
+        } else greeted(made, welcome);
+      });
+      const { tabId, secret: tabSecret, tasks } = page.identity;
+      const said = {
+        tabId,
+        tabSecret,
+        windowId: "window",
+        servers: means.sites.map(({ url }) => ({
+          id: url,
+          key: url as never,
+          url,
+          weight: 1,
+          broadcastTypes: [],
+        })),
+        tasks: [...tasks.values()],
+        previews: "newest" as const,
+        hasLock: true,
+        isNew: page.identity.isNew,
+      };
+      up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
+    };
+    hello();
+    later(handshakeMs, () => {
+      if (made.greeted || made.over) return;
+      unlink();
+      later(retryMs, () => {
+        if (!link) connect();
+      });
+    });
+  }
+
+  function greeted(made: Link, welcome: Exclude<Welcome, { refused: string }>): void {
+    made.greeted = true;
+    page.identity.isNew = false;
+    ready = true;
+    for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
+    for (const call of calls.values()) if (!call.sentOn) send(call);
+  }
+
+  function takeSnapshot(snapshot: TaskSnapshot): void {
+    const { taskId } = snapshot;
+    const log = logOf(taskId);
+    log.known = true;
+    check(
+      book.entries.get(taskId)?.tabId === page.identity.tabId,
+      "G1",
+      `${taskId} is in a stranger's snapshot`,
+    );
+    for (const event of snapshot.events) take(event);
+    log.lastSeq = Math.max(log.lastSeq, snapshot.seq);
+    remember(taskId, log, snapshot.promptId, snapshot.serverId);
+  }
+
+  function logOf(taskId: string): TaskLog {
+    let log = logs.get(taskId);
+    if (!log) {
+      log = { lastSeq: 0, ending: undefined, adrift: false, known: false };
+      logs.set(taskId, log);
+    }
+    return log;
+  }
+
+  function hear(event: HostEvent): void {
+    if (event.kind !== "task") return;
+    take(event.event);
+    const { taskId, type } = event.event;
+    const log = logs.get(taskId);
+    if (!log || (type !== "accepted" && !isEnding(event.event))) return;
+    const at = event.event.type === "accepted" ? event.event : undefined;
+    remember(taskId, log, at?.promptId, at?.serverId);
+  }
+
+  function take(event: PortTaskEvent): void {
+    book.heard(page.identity.tabId, event);
+    const log = logs.get(event.taskId);
+    if (!log || log.ending || event.seq <= log.lastSeq) return;
+    log.lastSeq = event.seq;
+    if (event.type === "warning" && (event.code === "stalled" || event.code === "not-one-server"))
+      log.adrift = true;
+    if (isEnding(event)) log.ending = event.type;
+  }
+
+  function remember(taskId: string, log: TaskLog, promptId?: string, serverId?: string): void {
+    page.identity.tasks.set(taskId, {
+      ...page.identity.tasks.get(taskId),
+      taskId,
+      lastSeq: log.lastSeq,
+      settled: log.ending !== undefined,
+      ...(promptId === undefined ? {} : { promptId }),
+      ...(serverId === undefined ? {} : { serverId }),
+    });
+    means.save(page);
+  }
+
+  function send(call: Call): void {
+    if (!link) return;
+    const to = link;
+    call.sentOn = to;
+    up(to, (host) => host.tell({ type: "tab-called", port: to.port, call: call.key, request: call.request }));
+  }
+
+  function settle(key: number, answer: Answer<unknown>): void {
+    const call = calls.get(key);
+    calls.delete(key);
+    call?.done(answer);
+  }
+
+  /** Lets go of the host, which sees the page's lock free. */
+  function unlink(goodbye = false): void {
+    if (!link) return;
+    const old = link;
+    old.over = true;
+    link = undefined;
+    old.host.removePort(old.port);
+    if (goodbye) up(old, (host) => host.tell({ type: "tab-gone", port: old.port }));
+    agenda.after(dice.delay(20), () => old.host.tell({ type: "tab-gone", port: old.port }));
+    for (const call of [...calls.values()]) {
+      if (call.sentOn !== old) continue;
+      call.sentOn = undefined;
+      call.attempts += 1;
+      if (call.attempts > repeats)
+        settle(call.key, { error: { code: "host-lost", message: "", details: {} } as never });
+    }
+  }
+
+  const page: PageModel = {
+    means,
+    identity,
+    logs,
+    get isAlive() {
+      return alive;
+    },
+    get isStill() {
+      return frozen || suspended;
+    },
+    get host() {
+      return link?.host;
+    },
+    get greeted() {
+      return link?.greeted === true;
+    },
+    get isReady() {
+      return ready;
+    },
+    get pending() {
+      return calls.size;
+    },
+    start: connect,
+    takeSnapshot,
+    call(request, deadlineMs, done) {
+      const call: Call = { key: means.nextCall(), request, done, attempts: 0, sentOn: undefined };
+      calls.set(call.key, call);
+      if (link?.greeted) send(call);
+      later(deadlineMs, () =>
+        settle(call.key, { error: { code: "timeout", message: "", details: {} } as never }),
+      );
+    },
+    expect(known) {
+      page.identity.tasks.set(known.taskId, known);
+      means.save(page);
+      logOf(known.taskId);
+    },
+    forget(taskId) {
+      logs.delete(taskId);
+      page.identity.tasks.delete(taskId);
+      means.save(page);
+    },
+    hostGone(host) {
+      if (link?.host !== host) return;
+      inPage(() => {
+        if (link?.host !== host) return;
+        unlink();
+        connect();
+      });
+    },
+    leave() {
+      inPage(() => {
+        unlink();
+        connect();
+      });
+    },
+    freeze() {
+      frozen = true;
+    },
+    thaw() {
+      frozen = false;
+      wake();
+    },
+    suspend() {
+      if (link) {
+        const { port } = link;
+        up(link, (host) => host.tell({ type: "tab-suspended", port }));
+      }
+      suspended = true;
+    },
+    resume() {
+      suspended = false;
+      if (link) {
+        const { port } = link;
+        up(link, (host) => host.tell({ type: "tab-resumed", port }));
+      }
+      wake();
+    },
+    end(goodbye) {
+      alive = false;
+      calls.clear();
+      waiting.length = 0;
+      unlink(goodbye);
+    },
+  };
+  return page;
+}

@@ -1,0 +1,292 @@
+import type { Answer } from "../protocol/session-api.ts";
+import type { TaskSnapshot } from "../protocol/tasks.ts";
+import type { TabModel } from "./browser-model.ts";
+import { createDice, type Dice } from "./dice.ts";
+import { type FaultKind, faultKinds, faults, heal } from "./faults.ts";
+import type { Transcript } from "./transcript.ts";
+import { type Kind, workflowOf } from "./workflows.ts";
+import { checkWorld, createWorld, isMortal, type World } from "./world.ts";
+
+/** Something that a schedule lets happen: a fault, or what tabs do all day. */
+export type ActKind = FaultKind | "submit" | "cancel" | "dismiss";
+
+export interface Act {
+  readonly kind: ActKind;
+  /** After so many steps. */
+  readonly gap: number;
+  /** Its own chance, so that leaving out another one changes nothing in it. */
+  readonly salt: number;
+}
+
+export interface Schedule {
+  readonly seed: number;
+  readonly tabs: number;
+  readonly sites: number;
+  readonly serversPerSite: number;
+  readonly version: string;
+  readonly acts: readonly Act[];
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly steps: number;
+  readonly virtualMs: number;
+  /** Kinds of the faults that took place, in order. */
+  readonly faults: readonly FaultKind[];
+  readonly tasks: number;
+  readonly endings: Readonly<Record<string, number>>;
+  /** Tasks that ran more than once, and the twins that hosts saw and removed. */
+  readonly twice: number;
+  readonly twins: { readonly seen: number; readonly removed: number };
+  readonly failure: string | undefined;
+}
+
+export interface SimulationOptions {
+  /** Only these faults may happen. */
+  readonly kinds?: readonly FaultKind[];
+  /** Places in the schedule that are left out. */
+  readonly without?: ReadonlySet<number>;
+  readonly transcript?: Transcript;
+}
+
+const kinds: readonly Kind[] = [
+  "quick",
+  "quick",
+  "steps",
+  "steps",
+  "fails",
+  "long",
+  "blocked",
+  "unheard",
+  "invalid",
+];
+
+export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKinds): Schedule {
+  const dice = createDice(seed * 2_654_435_761);
+  const acts: Act[] = [];
+  const add = (kind: ActKind, count: number): void => {
+    for (; count > 0; count -= 1) acts.push({ kind, gap: 0, salt: dice.whole(1, 2 ** 31) });
+  };
+  add("submit", dice.whole(3, 12));
+  add("cancel", dice.whole(0, 4));
+  add("dismiss", dice.whole(0, 3));
+  const faultCount = allowed.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(4, 20);
+  for (let count = faultCount; count > 0; count -= 1) add(dice.pick(allowed)!, 1);
+  for (let place = acts.length - 1; place > 0; place -= 1) {
+    const other = dice.whole(0, place);
+    [acts[place], acts[other]] = [acts[other]!, acts[place]!];
+  }
+  const pace = dice.pick([5, 20, 60])!;
+  return {
+    seed,
+    tabs: dice.whole(1, 4),
+    sites: dice.chance(0.6) ? 1 : 2,
+    serversPerSite: dice.chance(0.04) ? 2 : 1,
+    version: dice.pick(["0.33.0", "0.33.0", "0.12.1", "0.3.64"])!,
+    acts: acts.map((act) => ({ ...act, gap: dice.whole(1, pace) })),
+  };
+}
+
+/** The longest time between two acts where nothing happens, and for all to settle afterwards. */
+const patienceMs = 15_000;
+const settleMs = 600_000;
+
+/** Runs one seed from its start to its end. */
+export function simulate(seed: number, options: SimulationOptions = {}): Outcome {
+  const schedule = scheduleOf(seed, options.kinds);
+  const { transcript } = options;
+  const world = createWorld({ ...schedule, note: transcript?.noteStep });
+  transcript?.begin(world, schedule);
+  const happened: FaultKind[] = [];
+  let failure: string | undefined;
+  try {
+    for (let count = schedule.tabs; count > 0; count -= 1) world.browser.load(world.browser.openTab());
+    for (const [place, act] of schedule.acts.entries()) {
+      const target = world.steps + act.gap;
+      const until = world.agenda.now + patienceMs;
+      while (world.steps < target && world.next(until));
+      if (options.without?.has(place)) continue;
+      const dice = createDice(act.salt);
+      if (act.kind === "submit") submit(world, dice);
+      else if (act.kind === "cancel") cancel(world, dice);
+      else if (act.kind === "dismiss") dismiss(world, dice);
+      else if (faults[act.kind](world, dice)) happened.push(act.kind);
+      else continue;
+      transcript?.note(`${place}: ${act.kind}`);
+    }
+    transcript?.note("all faults end");
+    heal(world);
+    settle(world);
+    checkReload(world);
+    checkWorld(world);
+  } catch (error) {
+    failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+  return outcomeOf(world, seed, happened, failure);
+}
+
+function outcomeOf(world: World, seed: number, happened: FaultKind[], failure: string | undefined): Outcome {
+  const endings: Record<string, number> = {};
+  let twice = 0;
+  for (const { told, promptId } of world.book.entries.values()) {
+    const name = told?.type ?? "none";
+    endings[name] = (endings[name] ?? 0) + 1;
+    if (world.book.runs(promptId).filter(({ startedAt }) => startedAt !== undefined).length > 1) twice += 1;
+  }
+  const twins = { seen: 0, removed: 0 };
+  for (const { coordinator } of world.browser.hosts) {
+    twins.seen += coordinator.twins.seen;
+    twins.removed += coordinator.twins.removed;
+  }
+  return {
+    seed,
+    steps: world.steps,
+    virtualMs: world.agenda.now,
+    faults: happened,
+    tasks: world.book.entries.size,
+    endings,
+    twice,
+    twins,
+    failure,
+  };
+}
+
+const awake = ({ page }: TabModel): boolean => page?.isReady === true && page.isAlive && !page.isStill;
+
+function submit(world: World, dice: Dice): void {
+  const tab = dice.pick(world.browser.tabs.filter(awake));
+  const page = tab?.page;
+  if (!page) return;
+  const mark = world.book.entries.size + 1;
+  const taskId = `task-${mark}`;
+  const hex = (digits: number): string =>
+    Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
+  const promptId = `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
+  const kind = dice.pick(kinds)!;
+  const cancelAfterMs = dice.chance(0.15) ? dice.whole(1_000, 30_000) : undefined;
+  const server = dice.chance(0.3) ? dice.pick(world.network.sites)?.url : undefined;
+  const entry = {
+    taskId,
+    promptId,
+    mark,
+    kind,
+    tabId: page.identity.tabId,
+    cancelAfterMs,
+    submittedAt: world.agenda.now,
+    promised: false,
+    refused: undefined as string | undefined,
+    cancelAsked: false,
+    stopped: false,
+    dismissed: false,
+    told: undefined,
+    tellings: 0,
+  };
+  world.book.entries.set(taskId, entry);
+  page.expect({ taskId, promptId, lastSeq: 0, settled: false });
+  const submission = {
+    taskId,
+    promptId,
+    ...(cancelAfterMs === undefined ? {} : { cancelAfterMs }),
+    ...(server === undefined ? {} : { server }),
+  };
+  const workflow = workflowOf(kind, mark);
+  page.call({ method: "submit", submission, workflow }, 60_000, (answer) => {
+    if ("error" in answer) entry.refused = answer.error.code;
+    else {
+      // One that is told lost before it is promised has never been.
+      entry.promised = entry.told === undefined;
+      page.takeSnapshot(answer.ok as TaskSnapshot);
+    }
+  });
+}
+
+function pickTask(world: World, dice: Dice, ended: boolean) {
+  const found = world.browser.tabs.flatMap((tab) => {
+    const { page } = tab;
+    if (!page || !awake(tab)) return [];
+    return [...page.logs].flatMap(([taskId, log]) => {
+      const entry = world.book.entries.get(taskId);
+      return entry && log.known && (log.ending !== undefined) === ended ? [{ page, entry }] : [];
+    });
+  });
+  return dice.pick(found);
+}
+
+function cancel(world: World, dice: Dice): void {
+  const found = pickTask(world, dice, false);
+  if (!found) return;
+  const { page, entry } = found;
+  entry.cancelAsked = true;
+  page.call({ method: "cancel", taskId: entry.taskId }, 45_000, (answer: Answer<unknown>) => {
+    if ("ok" in answer && answer.ok === true) entry.stopped = true;
+  });
+}
+
+function dismiss(world: World, dice: Dice): void {
+  const found = pickTask(world, dice, true);
+  if (!found) return;
+  const { page, entry } = found;
+  entry.dismissed = true;
+  page.call({ method: "dismiss", taskId: entry.taskId }, 30_000, (answer) => {
+    if ("ok" in answer) page.forget(entry.taskId);
+  });
+}
+
+/** What is still owed, in words; empty when all is settled. */
+function owed(world: World): string[] {
+  const list: string[] = [];
+  const { browser, book } = world;
+  for (const { page, name } of browser.tabs) {
+    if (!page?.greeted) {
+      list.push(`tab ${name} has no host`);
+      continue;
+    }
+    if (page.pending > 0) list.push(`${page.pending} calls of tab ${name} hang`);
+    for (const entry of book.entries.values()) {
+      if (entry.tabId !== page.identity.tabId || entry.dismissed) continue;
+      const log = page.logs.get(entry.taskId);
+      if (log?.ending || log?.adrift || (!entry.promised && !log?.known)) continue;
+      // Without the journal nobody knows of it but a page that was told under which id it was sent.
+      if (isMortal(world) && (entry.told || !page.identity.tasks.get(entry.taskId)?.promptId)) continue;
+      const stage = page.host?.coordinator.tasks.get(entry.taskId)?.stage.at ?? "unknown to its host";
+      list.push(`${entry.taskId} of tab ${name} has no ending: ${stage}`);
+    }
+  }
+  return list;
+}
+
+function settle(world: World): void {
+  const limit = world.agenda.now + settleMs;
+  for (;;) {
+    const until = world.agenda.now + 2_000;
+    while (world.next(until));
+    const list = owed(world);
+    if (list.length === 0) return;
+    if (world.agenda.now >= limit) throw new Error(`G2 is broken: silence: ${list.join("; ")}`);
+  }
+}
+
+/** Every tab is loaded anew, perhaps under a new host, and finds what it has not dismissed. */
+function checkReload(world: World): void {
+  const { browser, book } = world;
+  if (!isMortal(world) && world.dice.chance(0.5)) browser.killHost();
+  for (const tab of browser.tabs) {
+    browser.unload(tab, true);
+    browser.load(tab);
+  }
+  settle(world);
+  for (const { page } of browser.tabs)
+    for (const entry of book.entries.values()) {
+      if (entry.tabId !== page?.identity.tabId || entry.dismissed || !entry.told) continue;
+      const log = page.logs.get(entry.taskId);
+      if (isMortal(world)) continue;
+      if (log?.ending !== entry.told.type)
+        throw new Error(
+          `G2 is broken: ${entry.taskId} ended ${entry.told.type}, and after a reload ${log?.ending}`,
+        );
+    }
+  for (const host of browser.hosts) if (host.state === "live") host.watch.atRest();
+  for (const entry of book.entries.values())
+    if (entry.stopped && entry.told && entry.told.type !== "cancelled" && !isMortal(world))
+      throw new Error(`G6 is broken: cancel() of ${entry.taskId} said true, and it ended ${entry.told.type}`);
+}

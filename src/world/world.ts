@@ -1,0 +1,153 @@
+import type { Effect } from "../core/effects.ts";
+import type { Fact } from "../core/facts.ts";
+import { type ComfyServer, createComfyServer, type PromptEntry } from "../simulator/index.ts";
+import { type Agenda, createAgenda } from "./agenda.ts";
+import { type Book, check, createBook } from "./book.ts";
+import { type Browser, createBrowser } from "./browser-model.ts";
+import { createDice, type Dice } from "./dice.ts";
+import { createNetwork, type Network, type Site } from "./network-model.ts";
+import { worldNodes } from "./workflows.ts";
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly sites?: number;
+  /** Servers behind each address. */
+  readonly serversPerSite?: number;
+  readonly version?: string;
+  readonly note?: ((host: string, fact: Fact, effects: readonly Effect[]) => void) | undefined;
+}
+
+/** Everything there is, on one clock and from one seed. */
+export interface World {
+  readonly agenda: Agenda;
+  readonly dice: Dice;
+  readonly book: Book;
+  readonly network: Network;
+  readonly servers: readonly ComfyServer[];
+  readonly browser: Browser;
+  /** Several servers that know nothing of each other share an address. */
+  readonly isDivided: boolean;
+  /** Facts that all hosts have taken. */
+  readonly steps: number;
+  /** How far the wall clock has been set. */
+  wallShift: number;
+  /** How often a browser or a proxy has sent a POST twice, unseen by anybody. */
+  repeats: number;
+  /** Runs of which the server has no record any more: nobody can know of them. */
+  readonly forgotten: Set<PromptEntry>;
+  /** Lets the next thing happen. @returns whether anything has */
+  next(until?: number): boolean;
+  /** The computer sleeps; the servers do not. */
+  sleep(ms: number): void;
+}
+
+export function createWorld(options: WorldOptions): World {
+  const { seed, sites: siteCount = 1, serversPerSite = 1, version = "0.33.0", note } = options;
+  const agenda = createAgenda();
+  const dice = createDice(seed);
+  const servers: ComfyServer[] = [];
+  const sites: Site[] = Array.from({ length: siteCount }, (_, index) => {
+    const own = Array.from({ length: serversPerSite }, () =>
+      createComfyServer({ version, startAt: 0, keepFrames: 0, nodes: worldNodes, seed: dice.whole(1, 1e9) }),
+    );
+    servers.push(...own);
+    return { url: `http://comfy-${index + 1}.test`, servers: own, down: false };
+  });
+  const network = createNetwork(agenda, dice, sites);
+  const book = createBook(
+    servers,
+    () => agenda.now,
+    () => world.isDivided || isSplit(world),
+    () => isMortal(world),
+  );
+  const browser = createBrowser({
+    agenda,
+    dice,
+    network,
+    book,
+    wall: () => 1_700_000_000_000 + agenda.now + world.wallShift,
+    note,
+  });
+
+  const world: World = {
+    agenda,
+    dice,
+    book,
+    network,
+    servers,
+    browser,
+    isDivided: serversPerSite > 1,
+    wallShift: 0,
+    repeats: 0,
+    forgotten: new Set(),
+    get steps() {
+      let steps = 0;
+      for (const host of browser.hosts) steps += host.steps;
+      return steps;
+    },
+    next(until = Number.POSITIVE_INFINITY) {
+      let at = agenda.nextAt ?? Number.POSITIVE_INFINITY;
+      let server: ComfyServer | undefined;
+      for (const one of servers) {
+        const due = one.nextAt;
+        if (due !== undefined && due < at) [at, server] = [due, one];
+      }
+      if (at > until || at === Number.POSITIVE_INFINITY) {
+        if (until < Number.POSITIVE_INFINITY) agenda.passTo(until);
+        return false;
+      }
+      if (server) {
+        agenda.passTo(at);
+        server.advanceTo(at);
+      } else agenda.runNext();
+      return true;
+    },
+    sleep(ms) {
+      for (const wire of [...network.wires]) wire.cutAtServer(ms + dice.next() * 1_000);
+      const until = agenda.now + ms;
+      agenda.passTo(until);
+      for (const server of servers) server.advanceTo(until);
+    },
+  };
+  return world;
+}
+
+/** What was told and remembered only in memory may be gone with its host. */
+export const isMortal = ({ browser: { hosts, storage } }: World): boolean =>
+  storage.wipes > 0 || hosts.some(({ journal }) => journal.inMemory);
+
+/**
+ * Whether hosts could not know of each other: one whose journal was in its memory was left hung, and came
+ * back. Nothing keeps it from sending what it had been asked for.
+ */
+export const isSplit = (world: World): boolean => isMortal(world) && world.browser.left > 0;
+
+/** @throws Error when hosts and servers together break a promise that none of them sees alone */
+export function checkWorld(world: World): void {
+  const { browser, book } = world;
+  let again = 0;
+  for (const entry of book.entries.values()) {
+    const all = book.runs(entry.promptId);
+    const { told } = entry;
+    check(
+      told?.type !== "lost" || all.length > 0 || !entry.promised || isMortal(world),
+      "G2",
+      `${entry.taskId} is lost and was never sent`,
+    );
+    const runs = all.filter(
+      (run) => run.startedAt !== undefined && run.removed === undefined && !world.forgotten.has(run),
+    );
+    again += Math.max(0, runs.length - 1);
+  }
+  check(
+    again <= world.repeats || world.isDivided || isMortal(world),
+    "G5",
+    `prompts have run again ${again} times`,
+  );
+  for (const host of browser.hosts)
+    if (host.state === "live") {
+      const { tasks, requests, timers, writes } = host.coordinator;
+      check(tasks.size <= book.entries.size, "G8", `${tasks.size} tasks are kept`);
+      check(requests.size < 100 && writes.size < 400 && timers.size < 200, "G8", "orders pile up");
+    }
+}
