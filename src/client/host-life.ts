@@ -37,6 +37,8 @@ export interface HostMeans {
   readonly onGone: (why: string) => void;
   /** After the handshake: it holds its locks and answers nothing. It counts as gone from here on. */
   readonly onHung: (epoch: string) => void;
+  /** Whether the page has open tasks, of which only the host can tell. */
+  readonly waits: () => boolean;
   /** The page does not want a host any more. */
   readonly closing: AbortSignal;
 }
@@ -56,7 +58,7 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, hello, onEvent, onGone, onHung, closing } = means;
+  const { locks, hello, onEvent, onGone, onHung, waits, closing } = means;
   const { port } = host;
   const portId = nanoid();
   // Where locks are refused, the host is told that there is none.
@@ -103,19 +105,25 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     );
     epoch = greeting.epoch;
     const raw = carrier(remote);
-    const { carry, stop } = listening(raw, () => {
-      if (over) return;
-      end();
-      onHung(greeting.epoch);
-    });
-    const stopWaiting =
-      locks && unlock
-        ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
-        : ping(raw, () => gone("it does not answer"));
+    const hasLocks = locks !== undefined && unlock !== undefined;
+    // Where there are none, pings ask anyway, and are more patient.
+    const { carry, rest, stop } = listening(
+      raw,
+      () => hasLocks && waits(),
+      () => {
+        if (over) return;
+        end();
+        onHung(greeting.epoch);
+      },
+    );
+    const stopWaiting = hasLocks
+      ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
+      : ping(raw, () => gone("it does not answer"));
     stopWatching = () => {
       stop();
       stopWaiting();
     };
+    if (greeting.tasks.length > 0) rest();
     return { greeting, carry, post, end };
   } catch (error) {
     end();

@@ -125,6 +125,7 @@ export async function openLink(
         if (platform.locks) stealLock(platform.locks, hostLock(epoch as Epoch));
         replaceHost();
       },
+      waits: () => hear.knownTasks().length > 0,
       closing: closing.signal,
     });
     host = life;

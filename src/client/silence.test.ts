@@ -15,16 +15,17 @@ afterEach(() => {
 });
 
 /** A host whose calls the test answers, each by its place. */
-function host() {
+function host({ waits = false } = {}) {
   const asked: { method: string; answer: (value: Answer<unknown>) => void }[] = [];
   let hung = 0;
-  const { carry, stop } = listening(
+  const { carry, rest, stop } = listening(
     (method) => new Promise((answer) => asked.push({ method, answer })),
+    () => waits,
     () => {
       hung += 1;
     },
   );
-  return { asked, carry, stop, hung: () => hung, methods: () => asked.map(({ method }) => method) };
+  return { asked, carry, rest, stop, hung: () => hung, methods: () => asked.map(({ method }) => method) };
 }
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
@@ -69,6 +70,47 @@ describe("a call that is not answered", () => {
     stop();
     await pass(60_000);
     expect(hung()).toBe(0);
+  });
+});
+
+describe("a page that only waits for its tasks", () => {
+  test("asks every fifteen seconds whether the host is there", async () => {
+    const { asked, rest, methods, hung } = host({ waits: true });
+    rest();
+    await pass(15_000);
+    asked[0]?.answer({ ok: null });
+    await pass(15_000);
+    asked[1]?.answer({ ok: null });
+    await pass(10_000);
+    expect(methods()).toEqual(["diagnostics", "diagnostics"]);
+    expect(hung()).toBe(0);
+  });
+
+  test("leaves a host that says nothing", async () => {
+    const { rest, hung } = host({ waits: true });
+    rest();
+    await pass(29_900);
+    expect(hung()).toBe(0);
+    await pass(200);
+    expect(hung()).toBe(1);
+  });
+
+  test("counts from its last call", async () => {
+    const { carry, asked, methods } = host({ waits: true });
+    void carry("submit", ["task"]);
+    asked[0]?.answer({ ok: null });
+    await pass(14_900);
+    expect(methods()).toEqual(["submit"]);
+    await pass(200);
+    expect(methods()).toEqual(["submit", "diagnostics"]);
+  });
+
+  test("does not ask where it waits for nothing, or no longer listens", async () => {
+    const [idle, left] = [host(), host({ waits: true })];
+    left.stop();
+    for (const one of [idle, left]) one.rest();
+    await pass(60_000);
+    expect([...idle.methods(), ...left.methods()]).toEqual([]);
   });
 });
 

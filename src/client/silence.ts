@@ -1,3 +1,4 @@
+import type { SessionMethod } from "../protocol/session-api.ts";
 import type { Carry } from "./calls.ts";
 
 /** A call unanswered for so long makes the page ask whether the host is there at all. */
@@ -7,16 +8,27 @@ const suspicionMs = 5_000;
  * and hears what came meanwhile before the second half ends.
  */
 const halfPatienceMs = 5_000;
+/** A page that only waits for its tasks makes no calls, and would wait for a hung host's for ever. */
+const restMs = 15_000;
+
+export interface Listening {
+  readonly carry: Carry;
+  /** The page has nothing to ask for now, and may have something to wait for. */
+  rest(): void;
+  stop(): void;
+}
 
 /**
  * A worker that hangs in a loop keeps its locks and its name; only that it answers nothing tells. Calls that
  * wait for a server are slow, too, so the host is asked for what it can say at once.
  *
+ * @param waits whether the page waits for anything that the host would tell unasked
  * @param hung called once
  */
-export function listening(carry: Carry, hung: () => void): { readonly carry: Carry; stop(): void } {
+export function listening(carry: Carry, waits: () => boolean, hung: () => void): Listening {
   let waiting = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let resting: ReturnType<typeof setTimeout> | undefined;
   let over = false;
 
   function suspect(): void {
@@ -35,23 +47,37 @@ export function listening(carry: Carry, hung: () => void): { readonly carry: Car
     carry("diagnostics", []).then(answered, answered);
   }
 
+  function ask(method: SessionMethod, args: readonly unknown[]): ReturnType<Carry> {
+    const answer = carry(method, args);
+    waiting += 1;
+    if (!over) timer ??= setTimeout(suspect, suspicionMs);
+    const answered = (): void => {
+      waiting -= 1;
+      if (waiting > 0 || over) return;
+      clearTimeout(timer);
+      timer = undefined;
+      rest();
+    };
+    answer.then(answered, answered);
+    return answer;
+  }
+
+  function rest(): void {
+    clearTimeout(resting);
+    if (!over && waits()) resting = setTimeout(stir, restMs);
+  }
+
+  function stir(): void {
+    if (waiting === 0 && waits()) void ask("diagnostics", []).catch(() => {}); // whatever it says, it is there
+  }
+
   return {
-    carry(method, args) {
-      const answer = carry(method, args);
-      waiting += 1;
-      if (!over) timer ??= setTimeout(suspect, suspicionMs);
-      const answered = (): void => {
-        waiting -= 1;
-        if (waiting > 0 || over) return;
-        clearTimeout(timer);
-        timer = undefined;
-      };
-      answer.then(answered, answered);
-      return answer;
-    },
+    carry: ask,
+    rest,
     stop() {
       over = true;
       clearTimeout(timer);
+      clearTimeout(resting);
     },
   };
 }
