@@ -10,8 +10,15 @@ import { readTold, type Told } from "./told.ts";
 export interface ChaosBrowser {
   /** Those that were opened here or by a page, also crashed ones. */
   readonly tabs: readonly ChaosTab[];
-  /** @param stored what `sessionStorage` holds already, as when the browser opens a closed tab again */
-  open(url: string, stored?: Readonly<Record<string, string>>): Promise<ChaosTab>;
+  /**
+   * @param stored what `sessionStorage` holds already, as when the browser opens a closed tab again
+   * @param onTab hears of the tab before its page can tell anything
+   */
+  open(
+    url: string,
+    stored?: Readonly<Record<string, string>>,
+    onTab?: (tab: ChaosTab) => void,
+  ): Promise<ChaosTab>;
   onTold(listener: (told: Told, tab: ChaosTab) => void): void;
   /** SharedWorkers that are alive. */
   workers(): Promise<{ targetId: string; title: string }[]>;
@@ -68,10 +75,12 @@ export async function startBrowser(executable: string, profile: string): Promise
   const browser = await chromium.connectOverCDP(await debuggerOf(child), { noDefaults: true });
   const context = browser.contexts()[0] as BrowserContext;
   const cdp = await browser.newBrowserCDPSession();
-  const tabs = new Map<Page, ChaosTab & { told: Told[] }>();
+  const tabs = new Map<Page, OwnTab>();
+  /** How much each page has told. Out of the back/forward cache comes all of it again. */
+  const heardOf = new Map<string, number>();
   const listeners: ((told: Told, tab: ChaosTab) => void)[] = [];
 
-  function adopt(page: Page): ChaosTab & { told: Told[] } {
+  function adopt(page: Page): OwnTab {
     const known = tabs.get(page);
     if (known) return known;
     const tab = createTab(page, context, adopt, () => tabs.delete(page));
@@ -79,10 +88,16 @@ export async function startBrowser(executable: string, profile: string): Promise
     return tab;
   }
   context.on("page", adopt);
+  // Playwright tells of a page's first crash only.
+  cdp.on("Target.targetCrashed", async ({ targetId }) => {
+    for (const tab of tabs.values()) if ((await tab.targetId) === targetId) tab.noteCrash();
+  });
+  await cdp.send("Target.setDiscoverTargets", { discover: true });
   context.on("console", (message) => {
     const page = message.page();
     const told = readTold(message.text());
-    if (!page || !told) return;
+    if (!page || !told || told.number <= (heardOf.get(told.page) ?? 0)) return;
+    heardOf.set(told.page, told.number);
     const tab = adopt(page);
     tab.told.push(told);
     for (const listener of listeners) listener(told, tab);
@@ -92,9 +107,10 @@ export async function startBrowser(executable: string, profile: string): Promise
     get tabs() {
       return [...tabs.values()];
     },
-    async open(url, stored = {}) {
+    async open(url, stored = {}, onTab = () => {}) {
       const page = await context.newPage();
       const tab = adopt(page);
+      onTab(tab);
       const session = await context.newCDPSession(page);
       const source = `for (const [key, value] of Object.entries(${JSON.stringify(stored)})) sessionStorage.setItem(key, value)`;
       await session.send("Page.enable");
@@ -146,18 +162,21 @@ function debuggerOf(child: ChildProcess): Promise<string> {
   });
 }
 
+interface OwnTab extends ChaosTab {
+  told: Told[];
+  readonly targetId: Promise<string>;
+  noteCrash(): void;
+}
+
 function createTab(
   page: Page,
   context: BrowserContext,
   adopt: (page: Page) => ChaosTab,
   closed: () => void,
-): ChaosTab & { told: Told[] } {
+): OwnTab {
   let isCrashed = false;
   let session: Promise<CDPSession> | undefined;
-  page.on("crash", () => {
-    isCrashed = true;
-    session = undefined;
-  });
+  const whenCrashed: (() => void)[] = [];
   page.on("close", closed);
   const cdp = (): Promise<CDPSession> => {
     session ??= context.newCDPSession(page);
@@ -175,8 +194,19 @@ function createTab(
     return result.value;
   }
 
-  const tab: ChaosTab & { told: Told[] } = {
+  const tab: OwnTab = {
     told: [],
+    targetId: cdp()
+      .then((own) => own.send("Target.getTargetInfo"))
+      .then(
+        ({ targetInfo }) => targetInfo.targetId,
+        () => "", // closed before it was asked
+      ),
+    noteCrash() {
+      isCrashed = true;
+      session = undefined;
+      for (const then of whenCrashed.splice(0)) then();
+    },
     get isCrashed() {
       return isCrashed;
     },
@@ -202,7 +232,7 @@ function createTab(
       await (await cdp()).send("Page.navigateToHistoryEntry", { entryId });
     },
     async crash() {
-      const crashed = page.waitForEvent("crash");
+      const crashed = new Promise<void>((resolve) => whenCrashed.push(resolve));
       // The answer never comes.
       (await cdp()).send("Page.crash").catch(() => {});
       await crashed;

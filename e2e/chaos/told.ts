@@ -26,6 +26,8 @@ interface ToldOfPage {
   /** Names this life of a page: a reload makes another, the back/forward cache does not. */
   readonly page: string;
   readonly tabId: string;
+  /** Counts what this page has told. A browser may bring what was told before once more. */
+  readonly number: number;
   /** Epoch milliseconds. */
   readonly at: number;
 }

@@ -45,13 +45,16 @@ const arrived = new Set<string>();
 const followed = new Set<string>();
 let session: Session | undefined;
 let submitted = 0;
+let toldSoFar = 0;
 let plan: WorkPlan | undefined;
 
-type Unsigned<T> = T extends unknown ? Omit<T, "page" | "tabId" | "at"> : never;
+type Unsigned<T> = T extends unknown ? Omit<T, "page" | "tabId" | "number" | "at"> : never;
 
 function tell(what: Unsigned<Told>): void {
   const at = Math.round(performance.timeOrigin + performance.now());
-  console.debug(`${mark} ${JSON.stringify({ page, tabId: session?.tabId ?? "", at, ...what })}`);
+  toldSoFar += 1;
+  const said = { page, tabId: session?.tabId ?? "", number: toldSoFar, at, ...what };
+  console.debug(`${mark} ${JSON.stringify(said)}`);
 }
 
 // What a client keeps to itself would not show in its events: this sees all that a host sends to this page.

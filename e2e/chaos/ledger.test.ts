@@ -1,0 +1,103 @@
+import { describe, expect, test } from "vitest";
+import { createLedger, type ServedPrompt } from "./ledger.ts";
+import { labelOf, type Told } from "./told.ts";
+
+const label = labelOf("anna", "1");
+const from = (tabId: string, page = "page") => ({ tabId, page, number: 1, at: 0 });
+const ended = (tabId: string, page = "page", ending: "succeeded" | "lost" = "succeeded"): Told => ({
+  ...from(tabId, page),
+  kind: "ended",
+  label,
+  taskId: "task",
+  ending,
+});
+const ran: ServedPrompt = { promptId: "prompt", startedAt: 1, ending: "success" };
+
+/** A ledger that knows of one task of anna's, which the network brought to the server. */
+function ledger(...told: readonly Told[]) {
+  const one = createLedger();
+  one.told({ ...from("anna"), kind: "submitting", label }, "tab 1");
+  one.delivered("prompt", label);
+  for (const each of told) one.told(each, each.tabId === "anna" ? "tab 1" : "tab 2");
+  return one;
+}
+
+describe("a ledger", () => {
+  test("finds nothing wrong with a task that ended once in each page, as the server says", () => {
+    const { lost, misrouted, duplicated, unfounded, unbounded, endings } = ledger(
+      ended("anna"),
+      ended("anna", "reloaded"),
+    ).verdict([ran]);
+    expect([lost, misrouted, duplicated, unfounded, unbounded].flat()).toEqual([]);
+    expect(endings).toEqual({ succeeded: 1, failed: 0, cancelled: 0, lost: 0 });
+  });
+
+  test("misses an ending", () => {
+    expect(ledger().open).toEqual([label]);
+    expect(ledger().verdict([ran]).lost).toEqual([`${label}: no ending`]);
+  });
+
+  test("does not expect one where no host ever had the task", () => {
+    const one = createLedger();
+    one.told({ ...from("anna"), kind: "submitting", label }, "tab 1");
+    expect([one.open, one.verdict([]).lost]).toEqual([[], []]);
+  });
+
+  test("misses an ending that a later page does not show, unless it was dismissed", () => {
+    const opened: Told = { ...from("anna", "reloaded"), kind: "opened", tasks: [] };
+    expect(ledger(ended("anna"), opened).verdict([ran]).lost).toHaveLength(1);
+    const dismissed: Told = { ...from("anna"), kind: "dismissed", label };
+    expect(ledger(ended("anna"), dismissed, opened).verdict([ran]).lost).toEqual([]);
+  });
+
+  test.each<[string, Told]>([
+    ["its ending", ended("ben")],
+    ["an event of it", { ...from("ben"), kind: "arrived", taskId: "task" }],
+    [
+      "its snapshot",
+      { ...from("ben"), kind: "opened", tasks: [{ taskId: "task", label, status: "running" }] },
+    ],
+  ])("sees that %s reached another tab", (_, told) => {
+    expect(ledger(ended("anna"), told).verdict([ran]).misrouted).toHaveLength(1);
+  });
+
+  test("sees two tabs with one id", () => {
+    const one = ledger(ended("anna"));
+    one.told({ ...from("anna", "copy"), kind: "opened", tasks: [] }, "tab 2");
+    expect(one.verdict([ran]).misrouted).toEqual(["tab anna is tab 1 and tab 2"]);
+  });
+
+  test("sees a second ending in one page, and another answer in the next", () => {
+    expect(ledger(ended("anna"), ended("anna")).verdict([ran]).duplicated).toHaveLength(1);
+    expect(ledger(ended("anna"), ended("anna", "reloaded", "lost")).verdict([ran]).duplicated).toHaveLength(
+      1,
+    );
+  });
+
+  test("sees a second run, and counts it apart where the network explains it", () => {
+    expect(ledger(ended("anna")).verdict([ran, ran]).duplicated).toHaveLength(1);
+    const one = ledger(ended("anna"));
+    one.disturbed("prompt");
+    const { duplicated, twins } = one.verdict([ran, ran]);
+    expect([duplicated, twins.ran]).toEqual([[], 1]);
+  });
+
+  test("does not believe an ending that the server does not bear out", () => {
+    expect(ledger(ended("anna", "page", "lost")).verdict([ran]).unfounded).toHaveLength(1);
+    expect(ledger(ended("anna")).verdict([{ ...ran, ending: "error" }]).unfounded).toHaveLength(1);
+  });
+
+  test("believes that what ran is lost where the server forgot it before anybody could ask", () => {
+    const forgot = (at: number) => {
+      const one = ledger(ended("anna", "page", "lost"));
+      one.forgot(at);
+      return one.verdict([{ ...ran, endedAt: 5 }]).unfounded;
+    };
+    expect([forgot(4).length, forgot(6).length]).toEqual([1, 0]);
+  });
+
+  test("sees a host that keeps too much for a tab", () => {
+    const outbox: Told = { ...from("anna"), kind: "outbox", waiting: 501, unacknowledged: 0 };
+    expect(ledger(ended("anna"), outbox).verdict([ran]).unbounded).toHaveLength(1);
+  });
+});
