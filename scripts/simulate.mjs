@@ -31,10 +31,13 @@ async function runMany() {
   const started = performance.now();
   const share = () => (seeds === undefined ? summary.totals.steps / steps : summary.totals.seeds / seeds);
   const chunk = seeds === undefined ? 50 : Math.max(1, Math.min(50, Math.ceil(seeds / 8)));
+  let isStopped = false;
+  // Whoever has waited long enough gets what there is by now.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => (isStopped = true));
   const take = (totals) => {
     summary.merge(totals);
     progress(share());
-    return share() < 1 && summary.totals.failures.length < 20;
+    return !isStopped && share() < 1 && summary.totals.failures.length < 20;
   };
   await runSeeds(bundle, Number(values.from), take, chunk);
   const seconds = (performance.now() - started) / 1000;
@@ -46,6 +49,11 @@ async function runMany() {
   console.log(`${seconds.toFixed(0)} s, ${Math.round(summary.totals.steps / seconds)} steps a second`);
   const failures = summary.totals.failures.sort((a, b) => a.seed - b.seed);
   if (failures.length === 0) {
+    const blind = summary.firstFailure(Number.POSITIVE_INFINITY);
+    if (blind) {
+      console.log(blind.failure);
+      return 1;
+    }
     if (times >= Number(values.pairs)) return 0;
     console.log(`every pair was to come ${values.pairs} times`);
     return 1;

@@ -1,6 +1,6 @@
 /**
  * Everything that must hold, in the order in which it is cheap to fail: types and style, units and contracts,
- * the package, and real tabs in a real browser. `npm test -- unit e2e` runs the named parts only.
+ * simulated worlds, the package, and real tabs in a real browser. `npm test -- unit e2e` runs the named parts only.
  */
 import { spawnSync } from "node:child_process";
 import { provideChromium } from "./chromium.mjs";

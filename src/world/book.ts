@@ -1,6 +1,6 @@
 import type { PortTaskEvent } from "../protocol/tasks.ts";
 import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
-import type { Kind } from "./workflows.ts";
+import { type Kind, shownBy } from "./workflows.ts";
 
 /** What is known of one task from outside: what its tab asked for, and what it was told. */
 export interface Entry {
@@ -78,7 +78,7 @@ export function createBook(
     switch (event.type) {
       case "succeeded":
         check(did("success"), "G2", `${entry.taskId} succeeded only in the words of the host`);
-        checkMark(entry, event.result.outputs["2"]);
+        for (const nodeId of shownBy[entry.kind]) checkMark(entry, event.result.outputs[nodeId]);
         return;
       case "failed":
         if (event.error.code === "node-failed")

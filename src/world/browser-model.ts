@@ -6,7 +6,8 @@ import type { Book } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import { createHostModel, type HostModel } from "./host-model.ts";
 import type { Network } from "./network-model.ts";
-import { createPage, type Identity, type PageMeans, type PageModel } from "./page-model.ts";
+import type { Identity, PageMeans, PageModel } from "./page.ts";
+import { createPage } from "./page-model.ts";
 import { createStorage, type Storage } from "./storage-model.ts";
 
 /** One tab, across its pages. */

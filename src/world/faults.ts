@@ -1,68 +1,17 @@
-import type { Fault as HttpFault } from "../simulator/index.ts";
 import type { TabModel } from "./browser-model.ts";
 import type { Dice } from "./dice.ts";
+import {
+  type Fault,
+  hostFault,
+  httpFault,
+  promptFault,
+  serverFault,
+  tabFault,
+  wireFault,
+} from "./fault-targets.ts";
 import type { HostModel } from "./host-model.ts";
-import type { Wire } from "./network-model.ts";
 import { workflowOf } from "./workflows.ts";
 import type { World } from "./world.ts";
-
-/** Something that goes wrong. @returns whether it could, just now */
-export type Fault = (world: World, dice: Dice) => boolean;
-
-const livePages = ({ browser }: World): TabModel[] =>
-  browser.tabs.filter(({ page }) => page?.isAlive && !page.isStill);
-
-const tabFault =
-  (then: (world: World, tab: TabModel, dice: Dice) => void): Fault =>
-  (world, dice) => {
-    const tab = dice.pick(livePages(world));
-    if (tab) then(world, tab, dice);
-    return tab !== undefined;
-  };
-
-const hostFault =
-  (then: (world: World, host: HostModel, dice: Dice) => void): Fault =>
-  (world, dice) => {
-    const host = world.browser.current;
-    if (host?.state !== "live") return false;
-    then(world, host, dice);
-    return true;
-  };
-
-const wireFault =
-  (then: (world: World, wire: Wire, dice: Dice) => void): Fault =>
-  (world, dice) => {
-    const wire = dice.pick([...world.network.wires].filter(({ isOpen }) => isOpen));
-    if (wire) then(world, wire, dice);
-    return wire !== undefined;
-  };
-
-const httpFault =
-  (fault: (dice: Dice) => HttpFault): Fault =>
-  (world, dice) => {
-    const server = dice.pick(world.servers);
-    server?.faults.add(fault(dice));
-    return true;
-  };
-
-const serverFault =
-  (then: (world: World, server: World["servers"][number], dice: Dice) => void): Fault =>
-  (world, dice) => {
-    const server = dice.pick(world.servers);
-    if (!server?.isUp) return false;
-    server.advanceTo(world.agenda.now);
-    then(world, server, dice);
-    return true;
-  };
-
-const promptFault = (
-  then: (world: World, server: World["servers"][number], promptId: string) => void,
-): Fault =>
-  serverFault((world, server, dice) => {
-    const open = server.log.prompts.filter((one) => one.ending === undefined && one.removed === undefined);
-    const { promptId } = dice.pick(open) ?? {};
-    if (promptId !== undefined) then(world, server, promptId);
-  });
 
 function forget(world: World, server: World["servers"][number]): void {
   for (const run of server.log.prompts) if (run.ending !== undefined) world.forgotten.add(run);

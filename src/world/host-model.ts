@@ -1,8 +1,10 @@
 import { createCoordinator, step } from "../core/coordinator.ts";
+import { deliveryWindow } from "../core/delivery.ts";
 import type { Effect } from "../core/effects.ts";
 import type { CallKey, Fact, Moment, PortKey } from "../core/facts.ts";
 import { type Watch, watch } from "../core/invariants.ts";
 import type { Coordinator } from "../core/state.ts";
+import { isEnding } from "../protocol/mailbox.ts";
 import type { Answer, HostEvent } from "../protocol/session-api.ts";
 import type { Agenda } from "./agenda.ts";
 import type { Dice } from "./dice.ts";
@@ -51,6 +53,9 @@ export interface HostMeans {
   note?: ((fact: Fact, effects: readonly Effect[]) => void) | undefined;
 }
 
+/** What waits goes out before an answer, whether or not the window is full. */
+const answersInARow = 10;
+
 export function createHostModel(means: HostMeans): HostModel {
   const { epoch, agenda, dice, network, storage, wall, note } = means;
   const journalKind = storage.health === "well" ? "indexeddb" : "memory";
@@ -94,6 +99,16 @@ export function createHostModel(means: HostMeans): HostModel {
     for (const effect of effects) obey(effect);
   }
 
+  /** An ending that no journal has would die with this host; a window that is not kept has no end. */
+  function checkBatch(key: PortKey, events: readonly HostEvent[]): void {
+    for (const one of events)
+      if (one.kind === "task" && isEnding(one.event) && !journal.hasEnding(one.event.taskId))
+        throw new Error(`G2 is broken: the ending of ${one.event.taskId} is told before it is journalled`);
+    const flying = coordinator.ports.get(key)?.flying.length ?? 0;
+    if (flying > deliveryWindow.batches + answersInARow)
+      throw new Error(`G8 is broken: ${flying} batches are on their way to a page that does not read`);
+  }
+
   const siteOf = (url: string) => {
     const site = network.sites.find((one) => one.url === url);
     if (!site) throw new Error(`G1 is broken: a request to ${url}, which nobody named`);
@@ -104,7 +119,8 @@ export function createHostModel(means: HostMeans): HostModel {
     switch (effect.do) {
       case "post-batch":
         if (suspended.has(effect.port))
-          throw new Error(`G2 is broken: a page in the back/forward cache is sent a message`);
+          throw new Error("G2 is broken: a page in the back/forward cache is sent a message");
+        checkBatch(effect.port, effect.events);
         pages.get(effect.port)?.events(effect.batch, effect.events);
         return;
       case "request-tick":

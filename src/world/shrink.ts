@@ -15,6 +15,23 @@ export interface Shrunk {
 const kindOf = (failure: string): string =>
   (failure.split("\n")[0] ?? "").replaceAll(/\d+/g, "").slice(0, 60);
 
+/** @returns the places of `count` that can be left out, all of them together, and it still fails */
+export function leaveOut(
+  count: number,
+  stillFails: (without: ReadonlySet<number>) => boolean,
+): ReadonlySet<number> {
+  const without = new Set<number>();
+  for (let before = -1; before !== without.size; ) {
+    before = without.size;
+    for (let place = count - 1; place >= 0; place -= 1) {
+      if (without.has(place)) continue;
+      without.add(place);
+      if (!stillFails(without)) without.delete(place);
+    }
+  }
+  return without;
+}
+
 /** Leaves out one act after the other, as long as the seed fails in the same way. */
 export function shrink(seed: number, kinds?: readonly FaultKind[]): Shrunk | undefined {
   const only = kinds ? { kinds } : {};
@@ -22,15 +39,10 @@ export function shrink(seed: number, kinds?: readonly FaultKind[]): Shrunk | und
   if (failure === undefined) return undefined;
   const wanted = kindOf(failure);
   const { acts } = scheduleOf(seed, kinds);
-  const without = new Set<number>();
-  for (let before = -1; before !== without.size; ) {
-    before = without.size;
-    for (let place = acts.length - 1; place >= 0; place -= 1) {
-      if (without.has(place)) continue;
-      without.add(place);
-      if (kindOf(simulate(seed, { ...only, without }).failure ?? "") !== wanted) without.delete(place);
-    }
-  }
+  const without = leaveOut(
+    acts.length,
+    (places) => kindOf(simulate(seed, { ...only, without: places }).failure ?? "") === wanted,
+  );
   const transcript = new Transcript();
   const last = simulate(seed, { ...only, without, transcript });
   return {

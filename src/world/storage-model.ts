@@ -32,6 +32,8 @@ const deadlineMs = 2_000;
 /** One host's way to the storage: in order, late, and after a failure in memory for good. */
 export interface HostJournal {
   readonly inMemory: boolean;
+  /** Whether the ending was written before this moment. */
+  hasEnding(taskId: string): boolean;
   write(entry: JournalEntry, isNew: boolean, answer: (outcome: WriteOutcome) => void): void;
   erase(taskIds: readonly string[]): void;
   claim(tabId: string, tabSecret: string, answer: (entries: readonly JournalEntry[]) => void): void;
@@ -98,6 +100,7 @@ export function createHostJournal({
     get inMemory() {
       return inMemory;
     },
+    hasEnding: (taskId) => memory.entries.get(taskId)?.settledAt !== undefined,
     write(entry, isNew, answer) {
       const note = (outcome: WriteOutcome) => outcome === "written" && keep([entry]);
       ask((shelf) => shelf.write(entry, isNew), note, answer);

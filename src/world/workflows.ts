@@ -41,6 +41,17 @@ export const worldNodes: readonly NodeType[] = [
   },
 ];
 
+/** The nodes that have an output where all goes well. */
+export const shownBy: Readonly<Record<Kind, readonly string[]>> = {
+  quick: ["2"],
+  steps: ["1", "2"],
+  fails: [],
+  long: ["1", "2"],
+  blocked: ["2"],
+  unheard: ["1", "2"],
+  invalid: [],
+};
+
 export function workflowOf(kind: Kind, mark: number): string {
   const steps = (count: number, delay_ms: number, fail_at = -1) => ({
     class_type: "WorldSteps",

@@ -41,6 +41,9 @@ export interface World {
   sleep(ms: number): void;
 }
 
+/** No world needs a tenth of it. */
+const turnLimit = 300_000;
+
 export function createWorld(options: WorldOptions): World {
   const { seed, sites: siteCount = 1, serversPerSite = 1, version = "0.33.0", note } = options;
   const agenda = createAgenda();
@@ -69,6 +72,7 @@ export function createWorld(options: WorldOptions): World {
     note,
   });
 
+  let turns = 0;
   const world: World = {
     agenda,
     dice,
@@ -86,6 +90,8 @@ export function createWorld(options: WorldOptions): World {
       return steps;
     },
     next(until = Number.POSITIVE_INFINITY) {
+      turns += 1;
+      check(turns < turnLimit, "G8", "there is no end of what happens");
       let at = agenda.nextAt ?? Number.POSITIVE_INFINITY;
       let server: ComfyServer | undefined;
       for (const one of servers) {
@@ -148,6 +154,8 @@ export function checkWorld(world: World): void {
     if (host.state === "live") {
       const { tasks, requests, timers, writes } = host.coordinator;
       check(tasks.size <= book.entries.size, "G8", `${tasks.size} tasks are kept`);
+      for (const { url, socketsOpened } of host.coordinator.servers.values())
+        check(socketsOpened < 100 + world.agenda.now / 5_000, "G8", `${socketsOpened} sockets to ${url}`);
       check(requests.size < 100 && writes.size < 400 && timers.size < 200, "G8", "orders pile up");
     }
 }

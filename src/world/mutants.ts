@@ -1,0 +1,241 @@
+/** A mistake that somebody could make in the core: one replacement in one of its files. */
+export interface Mutant {
+  readonly name: string;
+  /** Below `src/`. */
+  readonly file: string;
+  /** Stands there exactly once. */
+  readonly from: string;
+  readonly to: string;
+  /** Within how many seeds it has to be noticed. */
+  readonly seeds: number;
+}
+
+const core = (file: string, seeds: number, name: string, from: string, to: string): Mutant => ({
+  name,
+  file: `core/${file}.ts`,
+  from,
+  to,
+  seeds,
+});
+
+export const mutants: readonly Mutant[] = [
+  // Delivery
+  core(
+    "delivery",
+    500,
+    "acknowledgements are dropped",
+    "while (port.flying[0] && port.flying[0].batch <= batch) port.flying.shift();",
+    "",
+  ),
+  core(
+    "delivery",
+    2000,
+    "nothing bounds what is on its way to a tab",
+    "if (port.suspended || port.flying.length >= deliveryWindow.batches) return false;",
+    "if (port.suspended) return false;",
+  ),
+  core(
+    "delivery",
+    500,
+    "a page in the back/forward cache is sent its events",
+    "if (port.suspended || port.flying.length >= deliveryWindow.batches) return false;",
+    "if (port.flying.length >= deliveryWindow.batches) return false;",
+  ),
+  core(
+    "delivery",
+    500,
+    "a page in the back/forward cache is sent what waits before an answer",
+    "if (port && !port.suspended) postBatch(c, port);",
+    "if (port) postBatch(c, port);",
+  ),
+  core(
+    "delivery",
+    500,
+    "a page that comes back is not brought up to date",
+    "port.suspended = false;\n  if (port.outbox.size > 0) c.touchedPorts.add(port);",
+    "port.suspended = true;",
+  ),
+
+  // Routing
+  core(
+    "routing",
+    500,
+    "a frame that nobody owns goes to whoever there is",
+    "const task = taskId === undefined ? undefined : c.tasks.get(taskId);",
+    "const task = taskId === undefined ? [...c.tasks.values()][0] : c.tasks.get(taskId);",
+  ),
+  core(
+    "routing",
+    2000,
+    "a frame without an id goes to the newest task while nothing of ours runs",
+    "toTask(c, server, socket, server.running, message, bytes);",
+    "toTask(c, server, socket, server.running ?? [...server.routes.keys()].at(-1), message, bytes);",
+  ),
+  core(
+    "task-lifecycle",
+    500,
+    "events go to the tab that came first",
+    "const tab = c.tabs.get(task.tabId);\n  if (!tab) return;\n  for",
+    "const tab = [...c.tabs.values()][0];\n  if (!tab) return;\n  for",
+  ),
+  core(
+    "absence",
+    500,
+    "a tab is welcomed with everybody's tasks",
+    "[...c.tasks.values()].filter((task) => task.tabId === tabId);",
+    "[...c.tasks.values()].filter((task) => task.tabId !== undefined || tabId);",
+  ),
+
+  // Endings
+  core(
+    "routing",
+    500,
+    "frames are told after the ending, too",
+    "  // Late frames after the ending are normal; the first ending wins.\n  if (isOver(task)) return;",
+    "",
+  ),
+  core(
+    "task-lifecycle",
+    500,
+    "an ending is told before the journal has it",
+    'writeJournal(c, task, { for: "ending", task: task.id });',
+    'writeJournal(c, task, { for: "ending", task: task.id });\n  tellEnding(c, task);',
+  ),
+
+  // Look-ups
+  core(
+    "reconcile",
+    500,
+    "a failed look-up is taken for gone",
+    'if (entry === undefined) surveySoon(c, server, 2_000);\n  else if (entry === "unknown")',
+    'if (entry === undefined || entry === "unknown")',
+  ),
+  core(
+    "reconcile",
+    500,
+    "what is not in the queue is lost",
+    "lookUpHistory(c, server, task, purpose.startedAt);",
+    'settle(c, task, { type: "lost", reason: "removed" });',
+  ),
+  core(
+    "reconcile",
+    500,
+    "a task whose prompt is gone stays open for ever",
+    "else if (task.misses >= 2) unknownTwice(c, task);",
+    "",
+  ),
+  core(
+    "twins",
+    1000,
+    "twins are not looked for",
+    "const counts = new Map<string, number>();",
+    "const counts = new Map<string, number>();\n  if (counts.size === 0) return;",
+  ),
+
+  // POST
+  core(
+    "submission",
+    500,
+    "a POST whose answer is lost is repeated blindly",
+    'unsure(c, task, reply.failure === "timeout" ? "it did not answer in time" : "the answer was lost");',
+    "commit(c, task);",
+  ),
+  core(
+    "submission",
+    500,
+    "no quarantine before a second POST",
+    "if (task.missedAt < task.stage.retryAt || task.misses < 2) return;",
+    "if (task.misses < 2) return;",
+  ),
+  core(
+    "submission",
+    2000,
+    "a POST goes out before the journal has it",
+    'writeJournal(c, task, { for: "post", task: task.id });',
+    "task.posts -= 1;\n  post(c, task);",
+  ),
+  core(
+    "submission",
+    2000,
+    "the journal is not asked again by a host that was held up",
+    "c.moment.now - since > freshMs || ",
+    "",
+  ),
+  core(
+    "recovery",
+    500,
+    "what a dead host has sent is sent again at once",
+    "(entry.accepted || entry.registered || entry.posts > 0)",
+    "(entry.accepted || entry.registered)",
+  ),
+  core(
+    "servers",
+    500,
+    "a prompt is sent before it has a route",
+    "addRoute(serverFor(c, declared), task);",
+    "",
+  ),
+  core("connection", 500, "what waits for a server is never sent", "c.sendWaiting = true;", ""),
+
+  // Hosts
+  core(
+    "session",
+    500,
+    "a tab is welcomed without asking the journal",
+    "if (hello.isNew && !known) {",
+    "if (!known) {",
+  ),
+  core(
+    "session",
+    2000,
+    "what a tab remembers is not taken up",
+    "if (stillThere) for (const task of hello.tasks) adopt(c, tab, task);",
+    "",
+  ),
+  core(
+    "recovery",
+    500,
+    "the next host counts a task's events from the start",
+    "task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;",
+    "task.seq = 0;",
+  ),
+
+  // Connections
+  core(
+    "connection",
+    500,
+    "after a deaf socket its onclose is waited for",
+    'server.connection = { at: "waiting", attempt: 0, until: c.moment.now };\n  openSocket(c, server);',
+    'server.connection = { at: "waiting", attempt: 0, until: c.moment.now };',
+  ),
+  core(
+    "connection",
+    2000,
+    "a client id is used again while its socket may live",
+    'c.effects.push({ do: "close-socket", socket });\n  renewClientId(c, server);\n  for',
+    'c.effects.push({ do: "close-socket", socket });\n  for',
+  ),
+  core(
+    "connection",
+    500,
+    "reconnects without back-off",
+    "if (attempt <= 0) return Math.floor(random * 100);",
+    "if (attempt <= 1e9) return Math.floor(random * 100);",
+  ),
+
+  // Cancel
+  core(
+    "cancel",
+    2000,
+    "an interrupt names no prompt",
+    "const body = interruptBody(task.promptId);",
+    'const body = "{}";',
+  ),
+  core(
+    "cancel",
+    500,
+    "a task is told cancelled when its cancellation is asked for",
+    'if (task.stage.at === "waiting") settle',
+    "if (!isOver(task)) settle",
+  ),
+];

@@ -1,0 +1,71 @@
+import type { TabRequest } from "../core/facts.ts";
+import type { Answer, KnownTask } from "../protocol/session-api.ts";
+import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
+import type { Agenda } from "./agenda.ts";
+import type { Book } from "./book.ts";
+import type { Dice } from "./dice.ts";
+import type { HostModel } from "./host-model.ts";
+import type { Site } from "./network-model.ts";
+
+/** What a tab keeps in its `sessionStorage`. */
+export interface Identity {
+  readonly tabId: string;
+  readonly secret: string;
+  /** Minted by this page, and no host has heard of it yet. */
+  isNew: boolean;
+  readonly tasks: Map<string, KnownTask>;
+}
+
+/** What one page knows of one task. */
+export interface TaskLog {
+  lastSeq: number;
+  ending: PortTaskEvent["type"] | undefined;
+  /** It is open under a warning that says that the app decides. */
+  adrift: boolean;
+  /** The host has said that it exists. */
+  known: boolean;
+}
+
+/** What a page has around it. */
+export interface PageMeans {
+  readonly agenda: Agenda;
+  readonly dice: Dice;
+  readonly book: Book;
+  readonly sites: readonly Site[];
+  /** The host that has the name now; started when there is none. */
+  host(): HostModel;
+  nextPort(): number;
+  nextCall(): number;
+  /** Another page is alive under the same id. */
+  renew(page: PageModel): void;
+  save(page: PageModel): void;
+}
+
+export interface PageModel {
+  readonly means: PageMeans;
+  identity: Identity;
+  readonly logs: Map<string, TaskLog>;
+  readonly isAlive: boolean;
+  /** Frozen, or in the back/forward cache: nothing of it runs. */
+  readonly isStill: boolean;
+  readonly host: HostModel | undefined;
+  readonly greeted: boolean;
+  /** It has had a host once: the app has its session. */
+  readonly isReady: boolean;
+  readonly pending: number;
+  start(): void;
+  takeSnapshot(snapshot: TaskSnapshot): void;
+  call(request: TabRequest, deadlineMs: number, done: (answer: Answer<unknown>) => void): void;
+  expect(known: KnownTask): void;
+  forget(taskId: string): void;
+  /** The host's lock is free, or has been stolen. */
+  hostGone(host: HostModel): void;
+  /** Leaves its host for whatever has the name now. */
+  leave(): void;
+  freeze(): void;
+  thaw(): void;
+  suspend(): void;
+  resume(): void;
+  /** @param goodbye as when it is left in order; a crash says none */
+  end(goodbye: boolean): void;
+}
