@@ -96,6 +96,15 @@ describe("a ledger", () => {
     expect([forgot(4).length, forgot(6).length]).toEqual([1, 0]);
   });
 
+  test("believes that what no server ever had is not to be found, unless it was promised", () => {
+    const one = createLedger();
+    one.told({ ...from("anna"), kind: "submitting", label }, "tab 1");
+    one.told(ended("anna", "page", "lost"), "tab 1");
+    expect(one.verdict([]).unfounded).toEqual([]);
+    one.told({ ...from("anna"), kind: "submitted", label }, "tab 1");
+    expect(one.verdict([]).unfounded).toHaveLength(1);
+  });
+
   test("sees a host that keeps too much for a tab", () => {
     const outbox: Told = { ...from("anna"), kind: "outbox", waiting: 501, unacknowledged: 0 };
     expect(ledger(ended("anna"), outbox).verdict([ran]).unbounded).toHaveLength(1);

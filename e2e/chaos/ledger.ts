@@ -52,6 +52,8 @@ interface TaskEntry {
   readonly promptIds: Set<string>;
   readonly endings: (ToldEnding & { readonly page: string })[];
   isKnownToHost: boolean;
+  /** The tab was told that the task exists. */
+  isPromised: boolean;
   isCancelled: boolean;
   isDismissed: boolean;
 }
@@ -77,6 +79,7 @@ export function createLedger(): Ledger {
       promptIds: new Set(),
       endings: [],
       isKnownToHost: false,
+      isPromised: false,
       isCancelled: false,
       isDismissed: false,
     };
@@ -128,9 +131,12 @@ export function createLedger(): Ledger {
         case "submitting":
           entryOf(told.label);
           return;
-        case "submitted":
-          entryOf(told.label).isKnownToHost = true;
+        case "submitted": {
+          const entry = entryOf(told.label);
+          entry.isKnownToHost = true;
+          entry.isPromised = true;
           return;
+        }
         case "accepted":
           owned(told.label, told, "accepted").promptIds.add(told.promptId);
           return;
@@ -192,6 +198,8 @@ export function createLedger(): Ledger {
         if (!told) continue;
         endings[told.ending] += 1;
         const found = [...promptIds].flatMap((promptId) => servedById.get(promptId) ?? []);
+        // Its page or its host died before either knew whether the other had it: "submit it again" is all to say.
+        if (!entry.isPromised && found.length === 0 && told.ending !== "succeeded") continue;
         const why = doubt(told, found, entry.isCancelled, forgotAt);
         if (why) unfounded.push(`${label}: ${told.ending} (${told.why ?? ""}), but ${why}`);
       }

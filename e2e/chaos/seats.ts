@@ -48,8 +48,15 @@ export function createSeats(chaos: ChaosBrowser, address: string): Seats {
       return free[number % free.length];
     },
     add: async () => take(await chaos.open(address, {}, take)),
+    // Until the copy knows who it is, nothing happens to the original: an id that is free is its first taker's.
     async duplicate(seat) {
-      take(await seat.tab.duplicate());
+      const copy = take(await seat.tab.duplicate());
+      copy.isBusy = true;
+      try {
+        await copy.tab.ready();
+      } finally {
+        copy.isBusy = false;
+      }
     },
     async reopen(seat, away) {
       const own = take(seat.tab);

@@ -43,6 +43,8 @@ declare global {
 const page = crypto.randomUUID();
 const arrived = new Set<string>();
 const followed = new Set<string>();
+/** Dismissed in the next turn: a page that crashes takes along what it has just told. */
+const announced = new Set<string>();
 let session: Session | undefined;
 let submitted = 0;
 let toldSoFar = 0;
@@ -162,8 +164,9 @@ async function takeTurn({ open, workflows, cancelled, kept }: WorkPlan): Promise
   const tasks = current().tasks();
   const ended = tasks.filter((task) => !isOpen(task));
   for (const task of ended.slice(0, -kept)) {
-    tell({ kind: "dismissed", label: task.label ?? "" });
-    await task.dismiss();
+    if (announced.has(task.id)) await task.dismiss();
+    else tell({ kind: "dismissed", label: task.label ?? "" });
+    announced.add(task.id);
   }
   if (tasks.length - ended.length < open) {
     const label = await submit(workflows[submitted % workflows.length] as object);
@@ -200,7 +203,12 @@ const options: ConnectOptions = {
     ? { whenTabGone: { cancelAfterMs: Number(asked.get("cancelAfterMs")) } }
     : {}),
 };
-session = await connect(options);
+// A host that hangs or dies while it is asked makes `connect` fail: an app would try again.
+while (!session)
+  session = await connect(options).catch((error: unknown) => {
+    log("not connected:", error);
+    return undefined;
+  });
 tell({
   kind: "opened",
   tasks: session.tasks().map(({ id, label, status }) => ({ taskId: id, label: label ?? "", status })),
