@@ -11,6 +11,8 @@ export interface Place {
   readonly seats: Seats;
   readonly network: FaultyProxy;
   readonly server: ServerUnderTest;
+  /** Prompts that somebody else has taken out of the queue. */
+  readonly deleted: Set<string>;
   /** Another page of the same site. */
   readonly elsewhere: string;
   /** The server starts again, and has forgotten what it ran. */
@@ -95,6 +97,7 @@ export async function perform(place: Place, action: Action): Promise<string | un
     case "delete-prompt": {
       const promptId = await waitingPrompt(server.url);
       if (!promptId) return "no prompt waits";
+      place.deleted.add(promptId);
       await changeQueue(server.url, { delete: [promptId] });
       return undefined;
     }

@@ -98,6 +98,7 @@ export async function runChaos(
   for (let count = 0; count < plan.tabs; count += 1) await (await seats.add()).tab.ready();
 
   const place = {
+    deleted: new Set<string>(),
     chaos,
     seats,
     network,
@@ -146,7 +147,7 @@ export async function runChaos(
     // What a tab shows after its next reload has to be what it was told.
     stuck.push(...(await comeBack()));
 
-    const verdict = ledger.verdict(await servedBy(server));
+    const verdict = ledger.verdict(await servedBy(server, place.deleted));
     const findings = [
       ...verdict.lost,
       ...verdict.misrouted,

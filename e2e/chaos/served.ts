@@ -11,13 +11,21 @@ interface HistoryItem {
   readonly status?: { readonly messages?: readonly (readonly [string, unknown])[] };
 }
 
-/** What the server says of every prompt: the simulator by its log, a real one by its history. */
-export async function servedBy({ url, simulator }: ServerUnderTest): Promise<readonly ServedPrompt[]> {
+/**
+ * What the server says of every prompt: the simulator by its log, a real one by its history.
+ *
+ * @param deleted what was taken out of its queue, of which a real server keeps no trace
+ */
+export async function servedBy(
+  { url, simulator }: ServerUnderTest,
+  deleted: ReadonlySet<string>,
+): Promise<readonly ServedPrompt[]> {
   if (simulator) return simulator.log.prompts;
   const history = (await (await fetch(`${url}/history`)).json()) as Record<string, HistoryItem>;
-  return Object.entries(history).map(([promptId, { status }]) => {
+  const ran = Object.entries(history).map(([promptId, { status }]) => {
     const told = status?.messages?.map(([type]) => type) ?? [];
     const ending = Object.entries(endings).find(([type]) => told.includes(type))?.[1];
     return { promptId, startedAt: 0, ending };
   });
+  return [...ran, ...[...deleted].map((promptId) => ({ promptId, removed: "deleted" }))];
 }
