@@ -7,7 +7,7 @@ import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask, log } from "./requests.ts";
 import { announceServer, isWanted, mintClientId, openTasksAt } from "./servers.ts";
-import type { Coordinator, Server } from "./state.ts";
+import type { Coordinator, Server, Task } from "./state.ts";
 import { emit } from "./task-lifecycle.ts";
 import { clearTimer, setTimer } from "./timers.ts";
 
@@ -116,7 +116,7 @@ function connectionLost(c: Coordinator, server: Server): void {
 
   const open = openTasksAt(c, server);
   for (const task of open) {
-    if (connection.at === "open") task.suspicion = "socket-broke";
+    if (connection.at === "open") suspect(c, task);
     if (connection.at === "open" && task.accepted) emit(c, task, { type: "gap", reason: "reconnecting" });
   }
   // Under the old id we may hear the rest of what runs; with nothing open a fresh one cannot be deaf.
@@ -132,6 +132,12 @@ function connectionLost(c: Coordinator, server: Server): void {
       ask(c, { for: "diagnosis", server: server.key }, server.key, "/prompt");
   }
   announceServer(c, server);
+}
+
+/** Until a look-up that is asked from now on finds it. */
+function suspect(c: Coordinator, task: Task): void {
+  task.suspicion = "socket-broke";
+  task.suspectedAt = c.moment.now;
 }
 
 /** At once after the first loss, then doubling from half a second, with jitter so that tabs do not march in step. */
@@ -152,7 +158,7 @@ export function replaceSocket(c: Coordinator, server: Server): void {
   c.effects.push({ do: "close-socket", socket });
   renewClientId(c, server);
   for (const task of openTasksAt(c, server)) {
-    task.suspicion = "socket-broke";
+    suspect(c, task);
     if (task.accepted) emit(c, task, { type: "gap", reason: "reconnecting" });
   }
   server.running = undefined;

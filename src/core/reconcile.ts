@@ -50,11 +50,11 @@ export function surveyAnswered(
     for (const task of openTasksAt(c, server)) {
       const place = places.get(task.promptId);
       if (running.has(task.promptId)) {
-        found(c, server, task);
+        found(c, server, task, purpose.startedAt);
         markStarted(c, task);
         watchForStall(c, server, task);
       } else if (place !== undefined) {
-        found(c, server, task);
+        found(c, server, task, purpose.startedAt);
         markQueued(c, task, place);
       } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
         lookUpHistory(c, server, task, purpose.startedAt);
@@ -87,8 +87,9 @@ function watchForStall(c: Coordinator, server: Server, task: Task): void {
   );
 }
 
-function found(c: Coordinator, server: Server, task: Task): void {
-  if (isOnItsWay(task)) return;
+function found(c: Coordinator, server: Server, task: Task, askedAt: number): void {
+  // The server may have been another one then: restarted since, it does not know it any more.
+  if (isOnItsWay(task) || askedAt < task.suspectedAt) return;
   if (task.suspicion === "socket-broke" && task.accepted && server.connection.at === "open")
     emit(c, task, { type: "gap", reason: "resumed" });
   markAccepted(c, task);

@@ -204,6 +204,26 @@ describe("a task whose host died", () => {
   });
 });
 
+describe("a server that was restarted", () => {
+  test("is not believed to know a prompt by what it said before its socket broke", () => {
+    const { host, anna } = former();
+    host.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(host, promptId);
+    host.pass(6_000);
+    expect(host.pending("/queue")).toHaveLength(1);
+    host.closeSocket();
+    host.reply("/queue", queueOf([promptId]));
+    for (let waited = 0; waited < 20_000; waited += 500) {
+      host.pass(500);
+      if (host.coordinator.servers.get(comfy.key)?.connection.at === "connecting") host.openSocket();
+      if (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+      if (host.pending(/^\/history\//).length > 0) host.reply(/^\/history\//, {});
+    }
+    expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
+  });
+});
+
 describe("a submit that is repeated at the next host", () => {
   const known = (name: string) => [
     { taskId: `task-${name}`, promptId: promptIdOf(name), lastSeq: 0, settled: false },

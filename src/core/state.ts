@@ -243,6 +243,8 @@ export interface Task {
   missedAt: number;
   /** Why it may be gone: set when the socket broke or the queue fell unexplained since it was last known. */
   suspicion: "socket-broke" | "queue-fell" | undefined;
+  /** Since when: what a look-up that was asked earlier has found says nothing about it. */
+  suspectedAt: number;
   lastNewsAt: number;
   cancel: Cancel | undefined;
 }

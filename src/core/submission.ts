@@ -163,6 +163,7 @@ export function newTask(
     misses: 0,
     missedAt: Number.NEGATIVE_INFINITY,
     suspicion: undefined,
+    suspectedAt: Number.NEGATIVE_INFINITY,
     lastNewsAt: c.moment.now,
     cancel: undefined,
   };
