@@ -24,7 +24,7 @@ for (const [place, mutant] of chosen.entries()) {
   const first = summary.firstFailure(mutant.seeds);
   if (!first) survivors += 1;
   const found = first ? String(first.seed).padStart(5) : "     ";
-  const words = first ? first.failure.split("\n")[0].replace(/^Error: /, "") : "NOTHING";
+  const words = first ? first.failure.split("\n")[0] : "NOTHING";
   console.log(`${mutant.name.padEnd(width)}  ${found}  ${String(mutant.seeds).padEnd(4)}  ${words}`);
 }
 console.log(

@@ -37,7 +37,7 @@ async function runMany() {
   const take = (totals) => {
     summary.merge(totals);
     progress(share());
-    return !isStopped && share() < 1 && summary.totals.failures.length < 20;
+    return !isStopped && share() < 1 && summary.totals.failures.length < 100;
   };
   await runSeeds(bundle, Number(values.from), take, chunk);
   const seconds = (performance.now() - started) / 1000;

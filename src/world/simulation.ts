@@ -120,9 +120,15 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
     checkReload(world);
     checkWorld(world);
   } catch (error) {
-    failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    failure = wordsOf(error);
   }
   return outcomeOf(world, seed, happened, failure);
+}
+
+/** A broken promise says all there is in its message; of any other error it matters where it was thrown. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return /^G\d is broken/.test(error.message) ? error.message : (error.stack ?? error.message);
 }
 
 function outcomeOf(world: World, seed: number, happened: FaultKind[], failure: string | undefined): Outcome {
@@ -252,6 +258,11 @@ function owed(world: World): string[] {
       list.push(`${entry.taskId} of tab ${name} has no ending: ${stage}`);
     }
   }
+  // Where it is excused above, too: whoever has begun to end a task says so.
+  for (const host of browser.hosts)
+    if (host.state === "live")
+      for (const { id, stage } of host.coordinator.tasks.values())
+        if (stage.at === "settling") list.push(`${host.epoch} is about to tell the ending of ${id}`);
   return list;
 }
 
