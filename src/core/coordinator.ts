@@ -33,7 +33,7 @@ import { log } from "./requests.ts";
 import { messageReceived } from "./routing.ts";
 import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import type { Coordinator, Timer } from "./state.ts";
-import { postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
+import { noteSleep, postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
 import { isOver, tellEnding, warnOfMemory } from "./task-lifecycle.ts";
 import { orderWakeUp, takeDueTimers } from "./timers.ts";
 import { twinAnswered } from "./twins.ts";
@@ -76,6 +76,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
  * no dice, no platform; the same facts at the same moments make the same effects.
  */
 export function step(c: Coordinator, fact: Fact, moment: Moment): Effect[] {
+  noteSleep(c, moment.now);
   c.moment = moment;
   c.effects = [];
   take(c, fact);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { TaskSnapshot } from "../protocol/tasks.ts";
 import { runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 import type { Effect } from "./effects.ts";
 
@@ -163,9 +164,9 @@ describe("a page that comes back", () => {
     host.openSocket();
     host.pass(600);
     host.reply("/queue", { queue_running: [[1, "p", {}, {}, []]], queue_pending: [] });
-    const [first, second] = anna.taskEvents("t");
-    expect(first).toMatchObject({ type: "accepted" });
-    expect(first?.seq).toBeGreaterThan(7);
-    expect(second).toMatchObject({ type: "started" });
+    const { tasks: found = [] } = (anna.welcome as { ok: { tasks?: TaskSnapshot[] } }).ok;
+    expect(found[0]).toMatchObject({ taskId: "t", status: "queued", serverId: "http://comfy.test" });
+    expect(found[0]?.seq).toBeGreaterThan(7);
+    expect(anna.heard("t")).toEqual(["gap", "started"]);
   });
 });

@@ -3,9 +3,10 @@ import { readQueue } from "../comfy/queue.ts";
 import { finishFromHistory } from "./endings.ts";
 import type { HttpAnswer } from "./facts.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
-import { bindTo, openTasksAt } from "./servers.ts";
+import { adoptElsewhere } from "./recovery.ts";
+import { openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
-import { quarantineMs, unsureAndMissing } from "./submission.ts";
+import { unsureAndMissing } from "./submission.ts";
 import {
   emit,
   isOnItsWay,
@@ -162,29 +163,4 @@ function unknownTwice(c: Coordinator, task: Task): void {
       "not-one-server",
       "The server took this prompt and now does not know it, though nothing happened to it: several servers may share this address.",
     );
-}
-
-/**
- * A tab came back without knowing where its task had been sent, if at all: its servers are asked in turn, for
- * as long as a POST of the former host may be on its way.
- */
-function adoptElsewhere(c: Coordinator, task: Task): void {
-  const { candidates, missedAt, lastNewsAt } = task;
-  const isLate = missedAt - lastNewsAt >= quarantineMs;
-  const next =
-    candidates[candidates.findIndex(({ key }) => key === task.serverKey) + 1] ??
-    (isLate ? undefined : candidates[0]);
-  if (!next) {
-    settle(c, task, task.cancel ? { type: "cancelled", by: "owner" } : { type: "lost", reason: "removed" });
-    return;
-  }
-  const old = task.serverKey && c.servers.get(task.serverKey);
-  if (old) {
-    old.routes.delete(task.promptId);
-    old.open.delete(task.id);
-  }
-  task.misses = 0;
-  bindTo(c, task, next);
-  const server = c.servers.get(next.key);
-  if (server) surveySoon(c, server, 0);
 }

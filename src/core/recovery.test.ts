@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type JournalModel, journalModel } from "../world/journal-model.ts";
 import {
   comfy,
+  declared,
   historyOf,
   promptIdOf,
   runOf,
@@ -204,6 +205,26 @@ describe("a task whose host died", () => {
   });
 });
 
+describe("a computer that slept", () => {
+  test("does not count that time: a POST may be on its way as before", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    anna.submit("portrait");
+    const host = successor(journal);
+    host.tab("anna");
+    host.openSocket();
+    host.now += 3_600_000;
+    const wokeAt = host.now;
+    for (let waited = 0; waited < 80_000 && posts(host).length === 0; waited += 500) {
+      host.pass(500);
+      if (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+      if (host.pending(/^\/history\//).length > 0) host.reply(/^\/history\//, {});
+    }
+    expect(posts(host)).toHaveLength(1);
+    expect(host.now - wokeAt).toBeGreaterThanOrEqual(59_000);
+  });
+});
+
 describe("a server that was restarted", () => {
   test("is not believed to know a prompt by what it said before its socket broke", () => {
     const { host, anna } = former();
@@ -257,24 +278,60 @@ describe("a submit that is repeated at the next host", () => {
 });
 
 describe("a task that only its tab remembers", () => {
-  test("is lost after a minute of look-ups, for its POST may still be on its way", () => {
+  const other = declared("http://other.test");
+  const remembered = {
+    taskId: "task-portrait",
+    promptId: promptIdOf("portrait"),
+    lastSeq: 0,
+    settled: false,
+  };
+  /** Every server that is asked answers that it does not know it. */
+  function nobodyKnows(host: ScriptedHost, until: number, server?: string): void {
+    const asked = (path: string | RegExp) =>
+      host.pending(path).filter((one) => server === undefined || one.server === server);
+    while (host.now < until) {
+      host.pass(500);
+      if (asked("/queue").length > 0) host.reply("/queue", queueOf([]));
+      if (asked(/^\/history/).length > 0) host.reply(/^\/history/, {});
+    }
+  }
+
+  test("fails as one that never reached a server, after a minute of look-ups, for its POST may be on its way", () => {
     const host = successor(journalModel());
-    const promptId = promptIdOf("portrait");
-    const anna = host.tab("anna", {
-      tasks: [{ taskId: "task-portrait", promptId, lastSeq: 0, settled: false }],
-    });
+    const anna = host.tab("anna", { tasks: [remembered] });
     host.openSocket();
-    const nobodyKnows = (until: number): void => {
-      while (host.now < until) {
-        host.pass(500);
-        if (host.pending("/queue").length) host.reply("/queue", queueOf([]));
-        if (host.pending(/^\/history/).length) host.reply(/^\/history/, {});
-      }
-    };
-    nobodyKnows(60_000);
-    expect(anna.heard("task-portrait")).not.toContain("lost");
-    nobodyKnows(70_000);
-    expect(anna.heard("task-portrait").at(-1)).toBe("lost");
+    nobodyKnows(host, 60_000);
+    expect(anna.heard("task-portrait")).not.toContain("failed");
+    nobodyKnows(host, 75_000);
+    expect(anna.taskEvents("task-portrait").at(-1)).toMatchObject({
+      type: "failed",
+      error: { code: "host-lost" },
+    });
+  });
+
+  test("is asked for at every server once more when its POST cannot be on its way any longer", () => {
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { servers: [comfy, other], tasks: [remembered] });
+    nobodyKnows(host, 10_000, comfy.key);
+    // The other one is down for longer than a POST takes, and what the first one said is old by then.
+    nobodyKnows(host, 100_000, comfy.key);
+    nobodyKnows(host, 104_000);
+    expect(anna.heard("task-portrait")).not.toContain("failed");
+    for (let waited = 0; waited < 20 && !anna.heard().includes("accepted"); waited += 1) {
+      host.pass(500);
+      const [asked] = host.pending("/queue");
+      if (asked) host.reply("/queue", queueOf(asked.server === comfy.key ? [remembered.promptId] : []));
+      if (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
+    }
+    expect(anna.heard("task-portrait")).toContain("accepted");
+  });
+
+  test("is lost, and soon, where a server had told the tab that it took it", () => {
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { tasks: [{ ...remembered, serverId: comfy.id }] });
+    host.openSocket();
+    nobodyKnows(host, 10_000);
+    expect(anna.taskEvents("task-portrait").at(-1)).toMatchObject({ type: "lost" });
   });
 });
 

@@ -6,10 +6,18 @@ import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
-import { bindTo, serverFor, serverOf } from "./servers.ts";
-import type { Coordinator, Tab, Task, WritePurpose } from "./state.ts";
-import { newTask, sendOrWait, unsure } from "./submission.ts";
-import { emit, handOver, settle, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
+import { bindTo, serverFor } from "./servers.ts";
+import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
+import { leaveServer, newTask, sendOrWait, unsure } from "./submission.ts";
+import {
+  emit,
+  handOver,
+  markAccepted,
+  settle,
+  snapshotOf,
+  writeHeld,
+  writeJournal,
+} from "./task-lifecycle.ts";
 
 /** Room for events that the former host has told and not journalled: numbers never go back. */
 const seqGap = 1_000;
@@ -76,15 +84,14 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
   else sendOrWait(c, task);
 }
 
-const cannotSend = (entry: JournalEntry) => ({
-  type: "failed" as const,
-  error: entry.submission?.hadCredentials
-    ? wireError(
-        "unauthorized",
-        "It was sent with credentials, which died with its host: submit it again.",
-        {},
-      )
-    : wireError("host-lost", "Its workflow died with its host: submit it again.", {}),
+const cannotSend = (entry: JournalEntry): Ending =>
+  entry.submission?.hadCredentials
+    ? failed("unauthorized", "It was sent with credentials, which died with its host: submit it again.")
+    : failed("host-lost", "Its workflow died with its host: submit it again.");
+
+const failed = (code: "unauthorized" | "host-lost", message: string): Ending => ({
+  type: "failed",
+  error: wireError(code, message, {}),
 });
 
 function statusFrom({
@@ -146,7 +153,9 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   });
   task.seq = known.lastSeq + seqGap;
   lookAround(c, task);
-  writeJournal(c, task, { for: "progress", task: task.id });
+  // A server is remembered only with its word that it took the prompt.
+  if (serverId !== undefined) markAccepted(c, task);
+  else writeJournal(c, task, { for: "progress", task: task.id });
 }
 
 /** It may be at any of these servers, or nowhere. */
@@ -155,8 +164,28 @@ function lookAround(c: Coordinator, task: Task): void {
   if (!first) return;
   task.stage = { at: "queued" };
   task.suspicion = "socket-broke";
-  bindTo(c, task, first);
-  surveySoon(c, serverFor(c, first), 0);
+  task.roundAt = c.moment.now;
+  lookAt(c, task, first);
+}
+
+function lookAt(c: Coordinator, task: Task, declared: DeclaredServer): void {
+  leaveServer(c, task);
+  task.misses = 0;
+  bindTo(c, task, declared);
+  surveySoon(c, serverFor(c, declared), 0);
+}
+
+/**
+ * This server does not know it: its servers are asked in turn, and all of them once more when no POST of the
+ * former host can be on its way any longer.
+ */
+export function adoptElsewhere(c: Coordinator, task: Task): void {
+  const { candidates } = task;
+  const next = candidates[candidates.findIndex(({ key }) => key === task.serverKey) + 1];
+  if (next) lookAt(c, task, next);
+  else if (task.roundAt < task.quarantineUntil) lookAround(c, task);
+  else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  else settle(c, task, failed("host-lost", "Its host died, and no server has it: submit it again."));
 }
 
 /**
@@ -206,9 +235,7 @@ function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEnt
     return;
   if (task.stage.at === "journalling")
     for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });
-  const server = serverOf(c, task);
-  server?.routes.delete(task.promptId);
-  server?.open.delete(task.id);
+  leaveServer(c, task);
   task.posts = entry.posts;
   task.clientId = entry.clientId;
   bindTo(c, task, serverFrom(tab, entry));

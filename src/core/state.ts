@@ -167,8 +167,8 @@ export type Stage =
   /** The journal is told where it goes; its answer says whether the task is still ours to send. */
   | { readonly at: "committing"; readonly since: number }
   | { readonly at: "posting"; readonly request: RequestKey }
-  /** The POST had no clear answer: looked up until `retryAt`, then sent again once. */
-  | { readonly at: "unsure"; readonly retryAt: number; readonly reason: string }
+  /** The POST had no clear answer: looked up in its quarantine, then sent again once. */
+  | { readonly at: "unsure"; readonly reason: string }
   | { readonly at: "queued" }
   | { readonly at: "running" }
   /** The ending is decided and being journalled. */
@@ -219,6 +219,10 @@ export interface Task {
   posts: number;
   /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
   witness: SocketKey | undefined;
+  /** Until then a POST of it may still be on its way, whatever look-ups say. */
+  quarantineUntil: number;
+  /** When the present round of asking its servers began, where nobody knows which of them has it. */
+  roundAt: number;
   /** A frame has said that it began. */
   startSeen: boolean;
   /** When a look-up first said that it has ended, while its frames had not. */

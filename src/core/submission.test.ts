@@ -156,11 +156,12 @@ describe("a POST without a clear answer", () => {
       if (look === 1) host.now += 3_600_000;
       host.reply(/^\/history/, {});
     }
-    expect(host.pending("/prompt")).toEqual([]);
-    host.pass(2_000);
-    host.reply("/queue", { queue_running: [], queue_pending: [] });
-    host.reply(/^\/history/, {});
-    expect(host.pending("/prompt")).toHaveLength(1);
+    for (const wokeAt = host.now; host.now < wokeAt + 50_000; ) {
+      expect(host.pending("/prompt")).toEqual([]);
+      host.pass(2_000);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(/^\/history/, {});
+    }
   });
 
   test("is looked after although a frame was faster: the socket may say no more", () => {

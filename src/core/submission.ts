@@ -22,6 +22,8 @@ import {
 
 /** A POST that a proxy held back for 6 s ran after two look-ups had said no; so the second one waits. */
 export const quarantineMs = 60_000;
+/** A host that wakes so late after the time it had ordered stood still, and the network with it. */
+const heldUpMs = 10_000;
 /**
  * How old the journal's word may be when the POST goes out. A host that was held up for longer asks again:
  * another one may have the task by now, and posts it itself when {@link quarantineMs} are over.
@@ -90,7 +92,7 @@ function resume(
   }
 }
 
-function leaveServer(c: Coordinator, task: Task): void {
+export function leaveServer(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);
   server?.routes.delete(task.promptId);
   server?.open.delete(task.id);
@@ -146,6 +148,8 @@ export function newTask(
     accepted: false,
     posts: 0,
     witness: undefined,
+    quarantineUntil: c.moment.now + quarantineMs,
+    roundAt: c.moment.now,
     startSeen: false,
     endSeenAt: undefined,
     verdict: undefined,
@@ -342,17 +346,25 @@ export function unsure(c: Coordinator, task: Task, reason: string): void {
   if (task.accepted) return;
   const server = serverOf(c, task);
   if (!server) return;
-  task.stage = { at: "unsure", retryAt: c.moment.now + quarantineMs, reason };
+  task.stage = { at: "unsure", reason };
+  task.quarantineUntil = c.moment.now + quarantineMs;
   task.misses = 0;
   task.witness = undefined;
   warn(c, task, "waiting", `Sent, but ${reason}: looking for it at the server.`);
   surveySoon(c, server, 500);
 }
 
+/** A computer that sleeps keeps a POST on its way as it is: that time counts for nothing. */
+export function noteSleep(c: Coordinator, now: number): void {
+  const { wakeAt = now, moment } = c;
+  if (now - Math.max(wakeAt, moment.now) < heldUpMs) return;
+  for (const task of c.tasks.values()) if (!task.accepted) task.quarantineUntil += now - moment.now;
+}
+
 /** A clean look-up has not found a prompt whose POST had no clear answer. */
 export function unsureAndMissing(c: Coordinator, task: Task): void {
   if (task.stage.at !== "unsure") return;
-  if (task.missedAt < task.stage.retryAt || task.misses < 2) return;
+  if (task.missedAt < task.quarantineUntil || task.misses < 2) return;
   if (task.cancel) {
     settle(c, task, { type: "cancelled", by: "owner" });
     return;

@@ -66,7 +66,8 @@ export function createBook(
     entry.tellings += 1;
     const { told, promptId } = entry;
     check(
-      told === undefined || told.type === event.type || isMortal() || isExcused(),
+      // A copy of the tab from before it was dismissed remembers it: to its host it is a new one.
+      told === undefined || told.type === event.type || entry.dismissed || isMortal() || isExcused(),
       "G2",
       `${entry.taskId} was told ${told?.type}, and now ${event.type}`,
     );
@@ -83,6 +84,12 @@ export function createBook(
       case "failed":
         if (event.error.code === "node-failed")
           check(did("error"), "G2", `${entry.taskId} failed only in the words of the host`);
+        if (event.error.code === "host-lost" && !isExcused())
+          check(
+            !isAlive && !isOnRecord(promptId),
+            "G2",
+            `${entry.taskId} never reached a server, and is there`,
+          );
         return;
       case "cancelled":
         if (event.by === "owner")

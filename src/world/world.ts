@@ -135,11 +135,7 @@ export function checkWorld(world: World): void {
   for (const entry of book.entries.values()) {
     const all = book.runs(entry.promptId);
     const { told } = entry;
-    check(
-      told?.type !== "lost" || all.length > 0 || !entry.promised || isMortal(world),
-      "G2",
-      `${entry.taskId} is lost and was never sent`,
-    );
+    check(told?.type !== "lost" || all.length > 0, "G2", `${entry.taskId} is lost and was never sent`);
     const runs = all.filter(
       (run) => run.startedAt !== undefined && run.removed === undefined && !world.forgotten.has(run),
     );
