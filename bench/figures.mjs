@@ -5,6 +5,12 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** @param {readonly number[]} values @param {number} share 0.99: what 99 of 100 do not exceed */
+export function quantile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
 /**
  * How a side compares with `direct`, run by run: what the machine does meanwhile hits both sides of a run,
  * so the ratio of a run says more than the ratio of two medians.

@@ -8,12 +8,21 @@ const types = {
   ".mjs": "text/javascript; charset=utf-8",
 };
 
+/** Only in a page isolated from other origins is the clock's step 5 µs; else it is 100. */
+const isolation = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-resource-policy": "same-origin",
+};
+
 /**
- * Serves files on loopback, isolated from other origins: only there does a page get a clock of 5 µs.
+ * Serves files on loopback.
  *
  * @param {Record<string, string>} folders where each first path segment leads
+ * @param {{ isolated?: boolean }} [options] whether for the fine clock; the shared workers of isolated pages
+ *   have a process of their own, and survive the crash of the tab that started them. Default true
  */
-export async function startPageServer(folders) {
+export async function startPageServer(folders, { isolated = true } = {}) {
   const server = createServer(async ({ url = "/" }, response) => {
     const [, segment = "", ...rest] = new URL(url, "http://localhost").pathname.split("/");
     const folder = folders[segment];
@@ -29,9 +38,7 @@ export async function startPageServer(folders) {
         "content-type": type,
         // As an app's own files are served: a second tab finds them, and their compiled code, in the cache.
         "cache-control": "max-age=31536000, immutable",
-        "cross-origin-opener-policy": "same-origin",
-        "cross-origin-embedder-policy": "require-corp",
-        "cross-origin-resource-policy": "same-origin",
+        ...(isolated ? isolation : {}),
       });
       response.end(content);
     } catch {

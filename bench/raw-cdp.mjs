@@ -45,6 +45,13 @@ export async function launchChromium(executable) {
   child.once("error", (error) => cdp.fail(error));
   const { product } = await cdp.send("Browser.getVersion");
 
+  async function findWorker(ending, name = "") {
+    const { targetInfos } = await cdp.send("Target.getTargets", { filter: [{ type: "shared_worker" }] });
+    const found = targetInfos.find(({ url, title }) => url.endsWith(ending) && title.includes(name));
+    if (!found) throw new Error(`No shared worker runs ${ending} ${name}`);
+    return found.targetId;
+  }
+
   return {
     version: product,
 
@@ -65,6 +72,12 @@ export async function launchChromium(executable) {
           await page.send("Performance.disable");
           return 1000 * metrics.find(({ name }) => name === "NavigationStart").value;
         },
+        /** Its process ends, and takes along the shared workers that it started. */
+        async crash() {
+          const crashed = page.once("Inspector.targetCrashed");
+          page.send("Page.crash").catch(() => undefined); // whoever crashes does not answer
+          await crashed;
+        },
         /** Closes the tab and waits until it is gone. */
         async close() {
           const gone = cdp.once("Target.targetDestroyed", (event) => event.targetId === targetId);
@@ -77,10 +90,17 @@ export async function launchChromium(executable) {
 
     /** The shared worker whose script address ends so. @param {string} ending */
     async attachWorker(ending) {
-      const { targetInfos } = await cdp.send("Target.getTargets", { filter: [{ type: "shared_worker" }] });
-      const found = targetInfos.find(({ url }) => url.endsWith(ending));
-      if (!found) throw new Error(`No shared worker runs ${ending}`);
-      return attach(cdp, found.targetId);
+      return attach(cdp, await findWorker(ending));
+    },
+
+    /**
+     * Ends a shared worker as a browser does that needs the memory: its tabs hear nothing.
+     *
+     * @param {string} ending of its script's address
+     * @param {string} name part of the worker's name
+     */
+    async closeWorker(ending, name) {
+      await cdp.send("Target.closeTarget", { targetId: await findWorker(ending, name) });
     },
 
     async close() {

@@ -1,0 +1,61 @@
+/** What a tab does that loses its host, and one that only waits for endings. All times are of the page's clock. */
+import { connect } from "comfy-tabs";
+
+const workflow = (n) => ({ 1: { class_type: "PreviewAny", inputs: { source: `${n} ${Math.random()}` } } });
+let session;
+let hostsMet = 0;
+let goneAt;
+let metAgainAt;
+
+globalThis.recovery = {
+  /** @param {string} server @param {string} name each round has a worker of its own */
+  async open(server, name) {
+    session = await connect({
+      servers: [server],
+      name,
+      logger: {
+        debug(...message) {
+          if (message.some((part) => String(part).includes("the host is gone"))) goneAt ??= performance.now();
+        },
+        warn: (...message) => console.warn(...message),
+      },
+    });
+    session.on("mode", () => {
+      hostsMet += 1;
+      if (hostsMet === 2) metAgainAt = performance.now();
+    });
+    const { journal, mode } = await session.diagnostics();
+    return { journal, mode };
+  },
+
+  /** Tasks that the server has accepted. */
+  async submit(count) {
+    const tasks = await Promise.all(Array.from({ length: count }, (_, n) => session.submit(workflow(n))));
+    await Promise.all(tasks.map((task) => new Promise((resolve) => task.on("accepted", resolve))));
+  },
+
+  /** When the death of the host was noticed, the next one answered, and the last ending was told. */
+  async recovered() {
+    const endings = await Promise.all(session.tasks().map(ending));
+    return { goneAt, metAgainAt, replayedAt: Math.max(...endings), hostsMet };
+  },
+
+  /** One after the other, as their endings come: prompt ids, and when the handler heard. */
+  async endings(count) {
+    const heard = [];
+    for (let n = 0; n < count; n += 1) {
+      const task = await session.submit(workflow(n));
+      const at = await ending(task);
+      heard.push({ promptId: task.promptId, at });
+      await task.dismiss();
+    }
+    return heard;
+  },
+};
+
+const ending = (task) =>
+  new Promise((resolve, reject) => {
+    task.on("succeeded", () => resolve(performance.now()));
+    task.on("failed", ({ error }) => reject(error));
+    task.on("lost", ({ reason }) => reject(new Error(`lost: ${reason}`)));
+  });
