@@ -351,6 +351,39 @@ describe("a host that lost a task to another one", () => {
     expect(posts(second)[0]?.body).toContain(promptId);
   });
 
+  test("does not post what the other one has sent, though it takes the page for its own still", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId } = first.tab("anna").submit("portrait");
+    const second = successor(journal);
+    second.tab("anna");
+    second.openSocket();
+    expect(posts(second)[0]?.body).toContain(promptId);
+    first.openSocket();
+    expect(posts(first)).toHaveLength(0);
+  });
+
+  test("counts on above what the page has heard from the other one meanwhile", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId, taskId } = first.tab("anna").submit("portrait");
+    const second = successor(journal);
+    const anna = second.tab("anna");
+    second.openSocket();
+    accept(second, promptId);
+    second.say(...runOf(promptId).slice(0, 3));
+    first.openSocket();
+    first.pass(2_000);
+    first.reply("/queue", queueOf([]));
+    first.reply(/^\/history/, historyOf(promptId, {}));
+    const [told = 0] = anna
+      .taskEvents(taskId)
+      .map(({ seq }) => seq)
+      .slice(-1);
+    expect(journal.entries.get(taskId)).toMatchObject({ generation: 3, settledAt: expect.any(Number) });
+    expect(journal.entries.get(taskId)?.seq).toBeGreaterThan(told);
+  });
+
   test("asks the journal again when it was held up after its answer", () => {
     const host = scriptedHost({ journalKind: "indexeddb" });
     const anna = host.tab("anna");

@@ -26,8 +26,10 @@ const seqGap = 1_000;
 export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: KnownTask): void {
   const mine = c.tasks.get(entry.taskId);
   if (mine) {
-    // Claimed again by the host that has it: only the number has changed.
-    if (mine.tabId === tab.tabId) mine.generation = entry.generation;
+    if (mine.tabId !== tab.tabId) return;
+    mine.generation = entry.generation;
+    // Another host had it meanwhile, and its page has heard of it there.
+    if (entry.seq > mine.seq) mine.seq = entry.seq + seqGap;
     return;
   }
   const task = newTask(c, tab, {
@@ -223,10 +225,14 @@ export function claimedAgain(c: Coordinator, tabId: string, entries: readonly Jo
   for (const entry of entries) {
     const task = c.tasks.get(entry.taskId);
     restore(c, tab, entry);
-    if (task && entry.posts > task.posts) mayHaveBeenSent(c, tab, task, entry);
+    if (task && entry.posts > postsOf(task)) mayHaveBeenSent(c, tab, task, entry);
   }
   writeHeld(c, tab);
 }
+
+/** How often it went out from here: one that is only aimed at a server has not. */
+const postsOf = ({ stage: { at }, posts, serverKey }: Task): number =>
+  at === "committing" || (at === "journalling" && serverKey !== undefined) ? posts - 1 : posts;
 
 /** The other host has sent it, or was about to: looked for, like after any POST without an answer. */
 function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
