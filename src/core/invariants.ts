@@ -18,8 +18,12 @@ import { isOver, settledLimit } from "./task-lifecycle.ts";
 export interface Watch {
   /** @throws Error naming the promise and what broke it */
   after(fact: Fact, effects: readonly Effect[], moment: Moment): void;
-  /** To be called when nothing can happen any more: what is still owed? @throws Error */
-  atRest(): void;
+  /**
+   * To be called when nothing can happen any more: what is still owed? @throws Error
+   *
+   * @param isThere whether there is still a page behind that port. Default: yes
+   */
+  atRest(isThere?: (port: PortKey) => boolean): void;
 }
 
 export function watch(c: Coordinator): Watch {
@@ -208,11 +212,13 @@ export function watch(c: Coordinator): Watch {
       takeState();
       for (const effect of effects) takeEffect(effect, moment);
     },
-    atRest() {
-      check(owed.size === 0, "G7", `${owed.size} calls hang`);
+    atRest(isThere = () => true) {
+      const hanging = [...owed].filter((call) => isThere(callers.get(call) as PortKey)).length;
+      check(hanging === 0, "G7", `${hanging} calls hang`);
       for (const task of c.tasks.values())
         check(task.stage.at !== "settling", "G2", `the ending of ${task.id} is never told`);
-      for (const port of c.ports.values()) if (!port.suspended && port.outbox.size === 0) takeReader(port);
+      for (const port of c.ports.values())
+        if (isThere(port.key) && !port.suspended && port.outbox.size === 0) takeReader(port);
     },
   };
 }

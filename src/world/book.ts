@@ -29,6 +29,9 @@ export interface Entry {
 export interface Book {
   readonly entries: Map<string, Entry>;
   runs(promptId: string): PromptEntry[];
+  /** The tab has a host that knows it, until it has left. */
+  came(tabId: string): void;
+  left(tabId: string): void;
   /** Compares what a tab hears with whose it is. @throws Error */
   heard(tabId: string, event: PortTaskEvent): void;
 }
@@ -44,6 +47,19 @@ export function createBook(
   isMortal: () => boolean,
 ): Book {
   const entries = new Map<string, Entry>();
+  /** By tab: since when it is away, and its absences until now. */
+  const awaySince = new Map<string, number>();
+  const absences = new Map<string, { readonly until: number; readonly ms: number }[]>();
+
+  /** Whether its page was away for as long as it said, at some time since it was submitted. */
+  function wasAway({ tabId, submittedAt, cancelAfterMs = Number.POSITIVE_INFINITY }: Entry): boolean {
+    const since = awaySince.get(tabId);
+    const all = [
+      ...(absences.get(tabId) ?? []),
+      ...(since === undefined ? [] : [{ until: now(), ms: now() - since }]),
+    ];
+    return all.some(({ until, ms }) => until > submittedAt && ms >= cancelAfterMs);
+  }
 
   function runs(promptId: string): PromptEntry[] {
     const found: PromptEntry[] = [];
@@ -94,9 +110,9 @@ export function createBook(
       case "cancelled":
         if (event.by === "owner")
           check(
-            entry.cancelAsked || entry.cancelAfterMs !== undefined,
+            entry.cancelAsked || wasAway(entry),
             "G2",
-            `nobody has cancelled ${entry.taskId}`,
+            `nobody has cancelled ${entry.taskId}, and its tab was not away for long`,
           );
         // A journal that lives again says what was before it failed: not that the prompt has been sent since.
         if (all.length === 1 && !isExcused() && !isMortal()) {
@@ -118,6 +134,17 @@ export function createBook(
   return {
     entries,
     runs,
+    came(tabId) {
+      const since = awaySince.get(tabId);
+      awaySince.delete(tabId);
+      if (since === undefined) return;
+      const all = absences.get(tabId) ?? [];
+      absences.set(tabId, all);
+      all.push({ until: now(), ms: now() - since });
+    },
+    left(tabId) {
+      if (!awaySince.has(tabId)) awaySince.set(tabId, now());
+    },
     heard(tabId, event) {
       const entry = entries.get(event.taskId);
       check(entry?.tabId === tabId, "G1", `tab ${tabId} hears of ${event.taskId}`);

@@ -28,13 +28,15 @@ export interface Browser {
   /** All hosts there have been. */
   readonly hosts: readonly HostModel[];
   readonly storage: Storage;
-  readonly current: HostModel | undefined;
+  readonly hasLocks: boolean;
+  /** The hosts that pages find: one, or one for each page where there is no SharedWorker. */
+  readonly serving: readonly HostModel[];
   openTab(stored?: TabModel["stored"]): TabModel;
   /** A page is loaded in this tab, and claims the tab's identity. */
   load(tab: TabModel): void;
   unload(tab: TabModel, goodbye: boolean): void;
-  /** The worker's process ends. Its lock is free, which every page sees within 250 ms. */
-  killHost(): void;
+  /** The worker's process ends. Where there are locks its own is free, which every page sees within 250 ms. */
+  killHost(host: HostModel | undefined): void;
   /** A page has lost patience with the hung host: its lock is stolen, all pages go, and the name with them. */
   leaveHost(host: HostModel): void;
   /** How often that was. */
@@ -46,37 +48,65 @@ export interface BrowserMeans {
   readonly dice: Dice;
   readonly network: Network;
   readonly book: Book;
+  /** Default: there are. */
+  readonly hasLocks?: boolean;
+  /** No SharedWorker: each page has a worker of its own, which ends with it. */
+  readonly isSolo?: boolean;
   wall(): number;
   note?: ((host: string, fact: Fact, effects: readonly Effect[]) => void) | undefined;
 }
 
 /** How long a page waits for the lock on its identity before it takes another (client/identity.ts). */
 const claimWaitMs = 2_000;
+/** A page takes longer to load than a goodbye to arrive. */
+const loadMs = 150;
 const noticeMs = 250;
+/** The longest that a page without locks waits for a host that hangs (client/host-life.ts). */
+const alonePatienceMs = 150_000;
 
-export function createBrowser({ agenda, dice, network, book, wall, note }: BrowserMeans): Browser {
+export function createBrowser(browser: BrowserMeans): Browser {
+  const { agenda, dice, network, book, wall, note, hasLocks = true, isSolo = false } = browser;
   const tabs: TabModel[] = [];
   const hosts: HostModel[] = [];
   const storage = createStorage();
   const claims = new Map<string, PageModel>();
   const tabOf = new Map<PageModel, TabModel>();
-  let current: HostModel | undefined;
+  const serving = new Map<PageModel | "all", HostModel>();
   let [ports, calls, ids, left] = [0, 0, 0, 0];
 
   function startHost(): HostModel {
     const epoch = `host-${hosts.length + 1}`;
-    current = createHostModel({
+    const host = createHostModel({
       epoch,
+      mode: isSolo ? "solo" : "shared",
       agenda,
       dice,
       network,
       storage,
       wall,
-      isDead: (other) => hosts.every((host) => host.epoch !== other || host.state === "dead" || host.isLeft),
+      isDead: (other) =>
+        hasLocks && hosts.every((one) => one.epoch !== other || one.state === "dead" || one.isLeft),
       note: note && ((fact, effects) => note(epoch, fact, effects)),
     });
-    hosts.push(current);
-    return current;
+    hosts.push(host);
+    return host;
+  }
+
+  function hostFor(page: PageModel): HostModel {
+    const key = isSolo ? page : "all";
+    const known = serving.get(key);
+    if (known && known.state !== "dead") return known;
+    const host = startHost();
+    serving.set(key, host);
+    return host;
+  }
+
+  /** @returns whether pages have found it until now */
+  function serveNoMore(host: HostModel): boolean {
+    // Whether or not they have noticed: for all others they are away.
+    for (const { page } of tabs) if (page?.host === host) book.left(page.identity.tabId);
+    for (const [key, one] of serving) if (one === host) return serving.delete(key);
+    return false;
   }
 
   const fresh = (): Identity => {
@@ -89,7 +119,13 @@ export function createBrowser({ agenda, dice, network, book, wall, note }: Brows
     dice,
     book,
     sites: network.sites,
-    host: () => (current && current.state !== "dead" ? current : startHost()),
+    hasLocks,
+    host: hostFor,
+    letGo(page, host) {
+      if (!isSolo) return;
+      host.kill();
+      if (serving.get(page) === host) serving.delete(page);
+    },
     nextPort: () => ++ports,
     nextCall: () => ++calls,
     renew(page) {
@@ -114,8 +150,9 @@ export function createBrowser({ agenda, dice, network, book, wall, note }: Brows
     tabs,
     hosts,
     storage,
-    get current() {
-      return current;
+    hasLocks,
+    get serving() {
+      return [...serving.values()];
     },
     get left() {
       return left;
@@ -136,12 +173,13 @@ export function createBrowser({ agenda, dice, network, book, wall, note }: Brows
       tab.isOpen = true;
       const start = (): void => {
         if (!page.isAlive) return;
-        if (isFree(page.identity.tabId)) claims.set(page.identity.tabId, page);
+        if (!hasLocks || isFree(page.identity.tabId)) claims.set(page.identity.tabId, page);
         else means.renew(page);
         means.save(page);
         page.start();
       };
-      if (isFree(identity.tabId)) start();
+      if (!hasLocks) agenda.after(loadMs, start);
+      else if (isFree(identity.tabId)) start();
       else agenda.after(claimWaitMs, start);
     },
     unload(tab, goodbye) {
@@ -153,19 +191,20 @@ export function createBrowser({ agenda, dice, network, book, wall, note }: Brows
       tabOf.delete(page);
       page.end(goodbye);
     },
-    killHost() {
-      const host = current;
-      if (!host) return;
-      current = undefined;
+    killHost(host) {
+      if (!host || !serveNoMore(host)) return;
       host.kill();
+      if (!hasLocks) return;
       for (const { page } of tabs) if (page) agenda.after(dice.next() * noticeMs, () => page.hostGone(host));
     },
     leaveHost(host) {
-      if (current !== host || host.state !== "hung") return;
-      current = undefined;
+      if (host.state !== "hung" || !serveNoMore(host)) return;
       left += 1;
-      host.leave();
-      for (const { page } of tabs) if (page) agenda.after(dice.delay(2), () => page.hostGone(host));
+      if (hasLocks && !isSolo) host.leave();
+      // Without locks each page finds out by itself.
+      for (const { page } of tabs)
+        if (page)
+          agenda.after(hasLocks ? dice.delay(2) : dice.next() * alonePatienceMs, () => page.hostGone(host));
     },
   };
 }

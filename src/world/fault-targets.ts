@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 /** Something that goes wrong. @returns whether it could, just now */
 export type Fault = (world: World, dice: Dice) => boolean;
 
-const livePages = ({ browser }: World): TabModel[] =>
+export const livePages = ({ browser }: World): TabModel[] =>
   browser.tabs.filter(({ page }) => page?.isAlive && !page.isStill);
 
 export const tabFault =
@@ -22,10 +22,9 @@ export const tabFault =
 export const hostFault =
   (then: (world: World, host: HostModel, dice: Dice) => void): Fault =>
   (world, dice) => {
-    const host = world.browser.current;
-    if (host?.state !== "live") return false;
-    then(world, host, dice);
-    return true;
+    const host = dice.pick(world.browser.serving.filter(({ state }) => state === "live"));
+    if (host) then(world, host, dice);
+    return host !== undefined;
   };
 
 export const wireFault =

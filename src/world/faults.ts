@@ -4,6 +4,7 @@ import {
   type Fault,
   hostFault,
   httpFault,
+  livePages,
   promptFault,
   serverFault,
   tabFault,
@@ -69,9 +70,14 @@ export const faults = {
     tab.isOpen = false;
     reopenLater(world, tab, dice.whole(1_000, 2 * minute));
   }),
-  "tab-duplicated": tabFault((world, tab) => {
-    if (world.browser.tabs.length < 8) world.browser.load(world.browser.openTab(tab.stored));
-  }),
+  // Without locks only their host can tell a copy from its original, and not where it hangs or each has its own.
+  "tab-duplicated": ((world, dice) => {
+    const { browser } = world;
+    const tab = dice.pick(livePages(world));
+    if (!tab || !browser.hasLocks || browser.tabs.length >= 8) return false;
+    browser.load(browser.openTab(tab.stored));
+    return true;
+  }) as Fault,
   "tab-frozen": tabFault((world, { page }, dice) => {
     page?.freeze();
     world.agenda.after(dice.whole(100, 2 * minute), () => page?.thaw());
@@ -86,26 +92,25 @@ export const faults = {
     world.browser.load(tab);
   }),
 
-  "host-killed": hostFault((world) => world.browser.killHost()),
+  "host-killed": hostFault((world, host) => world.browser.killHost(host)),
   "host-killed-at-post": hostFault((world, host, dice) => {
     atFact(host, isPostJournalled(host), () =>
-      world.agenda.after(dice.next() * 30, () => {
-        if (world.browser.current === host) world.browser.killHost();
-      }),
+      world.agenda.after(dice.next() * 30, () => world.browser.killHost(host)),
     );
   }),
   "host-killed-at-ending": hostFault((world, host, dice) => {
     const isEnd = (fact: Parameters<HostModel["tell"]>[0]): boolean =>
       fact.type === "message-received" && fact.message.type === "executing" && fact.message.nodeId === null;
-    atFact(host, isEnd, () =>
-      world.agenda.after(dice.next() * 12, () => {
-        if (world.browser.current === host) world.browser.killHost();
-      }),
-    );
+    atFact(host, isEnd, () => world.agenda.after(dice.next() * 12, () => world.browser.killHost(host)));
+  }),
+  "host-killed-at-cancel": hostFault((world, host, dice) => {
+    const isIntent = (fact: Parameters<HostModel["tell"]>[0]): boolean =>
+      fact.type === "journal-written" && host.coordinator.writes.get(fact.write)?.for === "cancel";
+    atFact(host, isIntent, () => world.agenda.after(dice.next() * 60, () => world.browser.killHost(host)));
   }),
   "creator-tab-crashes": tabFault((world, tab, dice) => {
     world.browser.unload(tab, false);
-    world.browser.killHost();
+    world.browser.killHost(dice.pick(world.browser.serving));
     reopenLater(world, tab, dice.whole(100, 10_000));
   }),
   "host-hangs": hostFault((world, host, dice) => {
@@ -119,7 +124,7 @@ export const faults = {
   "browser-restarts": ((world, dice) => {
     const open = world.browser.tabs.filter(({ page }) => page);
     for (const tab of open) world.browser.unload(tab, dice.chance(0.5));
-    world.browser.killHost();
+    for (const host of world.browser.serving) world.browser.killHost(host);
     for (const tab of open) reopenLater(world, tab, dice.whole(500, 60_000));
     return true;
   }) as Fault,
@@ -138,7 +143,7 @@ export const faults = {
     for (const wire of [...world.network.wires]) wire.cutAtHost(dice.whole(100, 40_000));
     world.agenda.after(dice.whole(500, 40_000), () => {
       world.network.online = true;
-      world.browser.current?.tell({ type: "went-online" });
+      for (const host of world.browser.serving) host.tell({ type: "went-online" });
     });
     return true;
   }) as Fault,

@@ -2,7 +2,7 @@ import { createCoordinator, step } from "../core/coordinator.ts";
 import { deliveryWindow } from "../core/delivery.ts";
 import type { Effect } from "../core/effects.ts";
 import type { CallKey, Fact, Moment, PortKey } from "../core/facts.ts";
-import { type Watch, watch } from "../core/invariants.ts";
+import { watch } from "../core/invariants.ts";
 import type { Coordinator } from "../core/state.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import type { Answer, HostEvent } from "../protocol/session-api.ts";
@@ -21,7 +21,8 @@ export interface PageEnd {
 export interface HostModel {
   readonly epoch: string;
   readonly coordinator: Coordinator;
-  readonly watch: Watch;
+  /** Nothing can happen any more: does it owe something to a page that is there? */
+  checkAtRest(): void;
   readonly journal: HostJournal;
   readonly state: "live" | "hung" | "dead";
   readonly isLeft: boolean;
@@ -42,6 +43,7 @@ export interface HostModel {
 
 export interface HostMeans {
   readonly epoch: string;
+  readonly mode: "shared" | "solo";
   readonly agenda: Agenda;
   readonly dice: Dice;
   readonly network: Network;
@@ -57,9 +59,9 @@ export interface HostMeans {
 const answersInARow = 10;
 
 export function createHostModel(means: HostMeans): HostModel {
-  const { epoch, agenda, dice, network, storage, wall, note } = means;
+  const { epoch, mode, agenda, dice, network, storage, wall, note } = means;
   const journalKind = storage.health === "well" ? "indexeddb" : "memory";
-  const coordinator = createCoordinator({ epoch, mode: "shared", build: "world", journal: journalKind });
+  const coordinator = createCoordinator({ epoch, mode, build: "world", journal: journalKind });
   const watcher = watch(coordinator);
   const pages = new Map<PortKey, PageEnd>();
   const callers = new Map<CallKey, PortKey>();
@@ -187,7 +189,7 @@ export function createHostModel(means: HostMeans): HostModel {
   const host: HostModel = {
     epoch,
     coordinator,
-    watch: watcher,
+    checkAtRest: () => watcher.atRest((port) => pages.has(port)),
     journal,
     get state() {
       return state;

@@ -8,10 +8,13 @@ import type { Identity, PageMeans, PageModel, TaskLog } from "./page.ts";
 
 const handshakeMs = 15_000;
 const retryMs = 1_000;
+/** As without Web Locks (client/host-life.ts). */
+const pings = { everyMs: 30_000, patienceMs: 120_000 };
 const repeats = 2;
 
 interface Call {
-  readonly key: number;
+  /** Another one each time it is sent. */
+  key: number;
   readonly request: TabRequest;
   readonly done: (answer: Answer<unknown>) => void;
   attempts: number;
@@ -55,7 +58,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   }
 
   function connect(): void {
-    const host = means.host();
+    const host = means.host(page);
     const made: Link = {
       host,
       port: means.nextPort(),
@@ -75,7 +78,8 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         }),
       );
     };
-    const hellos = new Map<number, (answer: Answer<unknown>) => void>();
+    /** Of what the page asks by itself. */
+    const asked = new Map<number, (answer: Answer<unknown>) => void>();
     host.addPort(made.port, {
       events: (batch, events) =>
         down(() => {
@@ -86,20 +90,48 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         }),
       answer: (key, answer) =>
         down(() => {
-          const hello = hellos.get(key);
-          if (hello) hello(answer);
+          const take = asked.get(key);
+          if (take) take(answer);
           else settle(key, answer);
         }),
     });
+    const ping = (): void => {
+      later(pings.everyMs, () => {
+        if (made.over) return;
+        let answered = false;
+        const call = means.nextCall();
+        asked.set(call, () => {
+          answered = true;
+          ping();
+        });
+        up(made, (to) =>
+          to.tell({ type: "tab-called", port: made.port, call, request: { method: "diagnostics" } }),
+        );
+        later(pings.patienceMs, () => {
+          if (answered || made.over) return;
+          unlink();
+          connect();
+        });
+      });
+    };
+    let refusals = 0;
     const hello = (): void => {
       const call = means.nextCall();
-      hellos.set(call, (answer) => {
+      asked.set(call, (answer) => {
         if (!("ok" in answer)) return;
         const welcome = answer.ok as Welcome;
         if ("refused" in welcome) {
-          means.renew(page);
-          hello();
-        } else greeted(made, welcome);
+          refusals += 1;
+          // Without locks its own former port may count as another page until its goodbye is read.
+          if (ready && refusals <= 3) later(retryMs, hello);
+          else {
+            means.renew(page);
+            hello();
+          }
+          return;
+        }
+        greeted(made, welcome);
+        if (!means.hasLocks) ping();
       });
       const { tabId, secret: tabSecret, tasks } = page.identity;
       const said = {
@@ -115,7 +147,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         })),
         tasks: [...tasks.values()],
         previews: "newest" as const,
-        hasLock: true,
+        hasLock: means.hasLocks,
         isNew: page.identity.isNew,
       };
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
@@ -132,10 +164,12 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
 
   function greeted(made: Link, welcome: Exclude<Welcome, { refused: string }>): void {
     made.greeted = true;
+    // What a host said last before it died is no sign of life.
+    if (made.host.state === "live") book.came(page.identity.tabId);
     page.identity.isNew = false;
     ready = true;
     for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
-    for (const call of calls.values()) if (!call.sentOn) send(call);
+    for (const call of [...calls.values()]) if (!call.sentOn) send(call);
   }
 
   function takeSnapshot(snapshot: TaskSnapshot): void {
@@ -197,7 +231,11 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     if (!link) return;
     const to = link;
     call.sentOn = to;
-    up(to, (host) => host.tell({ type: "tab-called", port: to.port, call: call.key, request: call.request }));
+    calls.delete(call.key);
+    call.key = means.nextCall();
+    calls.set(call.key, call);
+    const { key, request } = call;
+    up(to, (host) => host.tell({ type: "tab-called", port: to.port, call: key, request }));
   }
 
   function settle(key: number, answer: Answer<unknown>): void {
@@ -206,15 +244,18 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     call?.done(answer);
   }
 
-  /** Lets go of the host, which sees the page's lock free. */
-  function unlink(goodbye = false): void {
+  /** Lets go of the host, which hears a goodbye or sees the page's lock free. */
+  function unlink(goodbye = true): void {
     if (!link) return;
     const old = link;
     old.over = true;
     link = undefined;
     old.host.removePort(old.port);
+    means.letGo(page, old.host);
+    book.left(page.identity.tabId);
     if (goodbye) up(old, (host) => host.tell({ type: "tab-gone", port: old.port }));
-    agenda.after(dice.delay(20), () => old.host.tell({ type: "tab-gone", port: old.port }));
+    if (means.hasLocks)
+      agenda.after(dice.delay(20), () => old.host.tell({ type: "tab-gone", port: old.port }));
     for (const call of [...calls.values()]) {
       if (call.sentOn !== old) continue;
       call.sentOn = undefined;

@@ -32,8 +32,12 @@ export interface PageMeans {
   readonly dice: Dice;
   readonly book: Book;
   readonly sites: readonly Site[];
+  /** Whether there are Web Locks. Without them only silence tells that a host is gone. */
+  readonly hasLocks: boolean;
   /** The host that has the name now; started when there is none. */
-  host(): HostModel;
+  host(page: PageModel): HostModel;
+  /** The page wants nothing of this host any more. */
+  letGo(page: PageModel, host: HostModel): void;
   nextPort(): number;
   nextCall(): number;
   /** Another page is alive under the same id. */

@@ -24,6 +24,8 @@ export interface Schedule {
   readonly sites: number;
   readonly serversPerSite: number;
   readonly version: string;
+  readonly hasLocks: boolean;
+  readonly isSolo: boolean;
   readonly acts: readonly Act[];
 }
 
@@ -83,6 +85,8 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     sites: dice.chance(0.6) ? 1 : 2,
     serversPerSite: dice.chance(0.04) ? 2 : 1,
     version: dice.pick(["0.33.0", "0.33.0", "0.12.1", "0.3.64"])!,
+    hasLocks: dice.chance(0.8),
+    isSolo: dice.chance(0.15),
     acts: acts.map((act) => ({ ...act, gap: dice.whole(1, pace) })),
   };
 }
@@ -280,7 +284,7 @@ function settle(world: World): void {
 /** Every tab is loaded anew, perhaps under a new host, and finds what it has not dismissed. */
 function checkReload(world: World): void {
   const { browser, book } = world;
-  if (!isMortal(world) && world.dice.chance(0.5)) browser.killHost();
+  if (!isMortal(world) && world.dice.chance(0.5)) for (const host of browser.serving) browser.killHost(host);
   for (const tab of browser.tabs) {
     browser.unload(tab, true);
     browser.load(tab);
@@ -296,7 +300,7 @@ function checkReload(world: World): void {
           `G2 is broken: ${entry.taskId} ended ${entry.told.type}, and after a reload ${log?.ending}`,
         );
     }
-  for (const host of browser.hosts) if (host.state === "live") host.watch.atRest();
+  for (const host of browser.hosts) if (host.state === "live") host.checkAtRest();
   for (const entry of book.entries.values())
     if (entry.stopped && entry.told && entry.told.type !== "cancelled" && !isMortal(world))
       throw new Error(`G6 is broken: cancel() of ${entry.taskId} said true, and it ended ${entry.told.type}`);

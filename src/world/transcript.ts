@@ -8,10 +8,12 @@ export class Transcript {
   readonly lines: string[] = [];
   #now = (): number => 0;
 
-  begin(world: World, { seed, tabs, sites, serversPerSite, version }: Schedule): void {
+  begin(world: World, { seed, tabs, sites, serversPerSite, version, hasLocks, isSolo }: Schedule): void {
     this.#now = () => world.agenda.now;
     this.lines.push(
-      `seed ${seed}: ${tabs} tabs, ${sites} sites of ${serversPerSite} servers, ComfyUI ${version}`,
+      `seed ${seed}: ${tabs} tabs, ${sites} sites of ${serversPerSite} servers, ComfyUI ${version}, ${
+        isSolo ? "solo" : "shared"
+      }${hasLocks ? "" : ", no locks"}`,
     );
   }
 

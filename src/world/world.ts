@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { Effect } from "../core/effects.ts";
 import type { Fact } from "../core/facts.ts";
 import { type ComfyServer, createComfyServer, type PromptEntry } from "../simulator/index.ts";
@@ -14,6 +15,9 @@ export interface WorldOptions {
   /** Servers behind each address. */
   readonly serversPerSite?: number;
   readonly version?: string;
+  /** Default: there are Web Locks, and a SharedWorker. */
+  readonly hasLocks?: boolean;
+  readonly isSolo?: boolean;
   readonly note?: ((host: string, fact: Fact, effects: readonly Effect[]) => void) | undefined;
 }
 
@@ -45,7 +49,15 @@ export interface World {
 const turnLimit = 300_000;
 
 export function createWorld(options: WorldOptions): World {
-  const { seed, sites: siteCount = 1, serversPerSite = 1, version = "0.33.0", note } = options;
+  const {
+    seed,
+    sites: siteCount = 1,
+    serversPerSite = 1,
+    version = "0.33.0",
+    hasLocks,
+    isSolo,
+    note,
+  } = options;
   const agenda = createAgenda();
   const dice = createDice(seed);
   const servers: ComfyServer[] = [];
@@ -68,6 +80,7 @@ export function createWorld(options: WorldOptions): World {
     dice,
     network,
     book,
+    ...present({ hasLocks, isSolo }),
     wall: () => 1_700_000_000_000 + agenda.now + world.wallShift,
     note,
   });
