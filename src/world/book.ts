@@ -110,7 +110,8 @@ export function createBook(
       case "cancelled":
         if (event.by === "owner")
           check(
-            entry.cancelAsked || wasAway(entry),
+            // A journal that lives again has not heard that the tab came back.
+            entry.cancelAsked || wasAway(entry) || (entry.cancelAfterMs !== undefined && isMortal()),
             "G2",
             `nobody has cancelled ${entry.taskId}, and its tab was not away for long`,
           );
