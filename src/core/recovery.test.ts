@@ -372,6 +372,7 @@ describe("a host that lost a task to another one", () => {
     second.openSocket();
     accept(second, promptId);
     second.say(...runOf(promptId).slice(0, 3));
+    second.say({ type: "progress", promptId, nodeId: "1", value: 3, max: 9 });
     first.openSocket();
     first.pass(2_000);
     first.reply("/queue", queueOf([]));

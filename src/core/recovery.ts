@@ -27,9 +27,10 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   const mine = c.tasks.get(entry.taskId);
   if (mine) {
     if (mine.tabId !== tab.tabId) return;
+    const claims = entry.generation - mine.generation;
     mine.generation = entry.generation;
-    // Another host had it meanwhile, and its page has heard of it there.
-    if (entry.seq > mine.seq) mine.seq = entry.seq + seqGap;
+    // Other hosts had it meanwhile, and its page has heard of it there.
+    if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
     return;
   }
   const task = newTask(c, tab, {

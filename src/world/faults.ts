@@ -124,7 +124,11 @@ export const faults = {
   "browser-restarts": ((world, dice) => {
     const open = world.browser.tabs.filter(({ page }) => page);
     for (const tab of open) world.browser.unload(tab, dice.chance(0.5));
-    for (const host of world.browser.serving) world.browser.killHost(host);
+    // Also those that hang, and that nobody finds any more.
+    for (const host of world.browser.hosts) {
+      world.browser.killHost(host);
+      host.kill();
+    }
     for (const tab of open) reopenLater(world, tab, dice.whole(500, 60_000));
     return true;
   }) as Fault,
