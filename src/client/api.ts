@@ -116,6 +116,11 @@ export interface SessionEvents {
    * hears of the host in force.
    */
   readonly mode: { readonly mode: HostMode; readonly epoch: string; readonly reason?: string };
+  /**
+   * A server has refused this tab's credentials, or wants some: tasks for it wait for {@link Session.setAuth}. A
+   * new listener hears of those that wait already.
+   */
+  readonly "auth-required": { readonly serverId: string };
   /** A custom message of one of the types in `broadcastTypes`. */
   readonly message: { readonly serverId: string; readonly type: string; readonly data: unknown };
 }
@@ -149,13 +154,23 @@ export interface Session {
   task(taskId: string): Task | undefined;
   servers(): readonly ServerSnapshot[];
   /**
+   * Gives a server other credentials, and lets what waited for them go on. A token that names no account is taken
+   * for the same account's; another account's tasks stay with that one's credentials.
+   *
+   * @throws {@link ComfyTabsError} `not-found` — no such server; `invalid-option`
+   */
+  setAuth(serverId: string, auth: Auth): Promise<void>;
+  /**
    * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it.
    *
    * @throws {@link ComfyTabsError} `too-large`, `unauthorized`, `server-unreachable`, `aborted`, …
    */
   upload(file: Blob, options?: UploadOptions): Promise<UploadedFile>;
-  /** An address for `<img src>`, at the server that ran the task. Never carries a credential. */
-  viewUrl(file: OutputFile, options?: ViewOptions): string;
+  /**
+   * An address for `<img src>`, at the server that ran the task. Carries no credential, unless
+   * `withToken` asks for the token of a `query` server: then it is in whatever keeps addresses.
+   */
+  viewUrl(file: OutputFile, options?: ViewOptions & { withToken?: boolean }): string;
   /** The file's bytes, fetched with the server's credentials. */
   fetchFile(file: OutputFile, options?: ViewOptions & { signal?: AbortSignal }): Promise<Blob>;
   /**

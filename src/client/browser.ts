@@ -20,6 +20,25 @@ export function browserPlatform(): Platform {
       addEventListener(type, hear);
       return () => removeEventListener(type, hear);
     },
+    askForAccess,
     randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
   };
+}
+
+/** Chromium asks its user for the local network where a page wants to reach it; a worker it refuses. */
+async function askForAccess(urls: readonly string[]): Promise<void> {
+  if (!isSecureContext || /^(localhost|127\.|\[::1)/.test(location.hostname)) return;
+  // Two names since Chromium 145, one before; elsewhere none of them is known.
+  const states = ["loopback-network", "local-network", "local-network-access"].map((name) =>
+    Promise.resolve(navigator.permissions?.query({ name: name as PermissionName })).then(
+      (found) => found?.state,
+      () => undefined,
+    ),
+  );
+  if (!(await Promise.all(states)).includes("prompt")) return;
+  const signal = AbortSignal.timeout(10_000);
+  // What comes of it, the worker finds out.
+  await Promise.allSettled(
+    urls.map((url) => fetch(`${url}/prompt`, { mode: "no-cors", credentials: "omit", signal })),
+  );
 }

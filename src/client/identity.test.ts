@@ -21,6 +21,7 @@ const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   makeShared: undefined,
   makeSolo: undefined,
   onPageEvent: () => () => {},
+  askForAccess: async () => {},
   randomBytes: (count) => new Uint8Array(count),
 });
 

@@ -69,8 +69,8 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
   for (const server of servers) {
     const options = typeof server === "string" ? { url: server } : server;
     const url = typeof options?.url === "string" ? normaliseAddress(options.url) : undefined;
-    if (url === undefined)
-      throw invalidOption("servers", `"${String(options?.url)}" is not the address of a server.`);
+    if (url === undefined || options.url.includes("@"))
+      throw invalidOption("servers", "`url` has to be a server's address; credentials go into `auth`.");
     const { weight = 1, broadcastTypes = [], auth, id = url } = options;
     demand(isText(id, 2000), "id", "a text of 1 to 2000 characters");
     demand(

@@ -1,6 +1,6 @@
 import { nanoid } from "nanoid";
 import { present } from "../comfy/json.ts";
-import type { HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
+import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Logger, SessionEvents } from "./api.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
@@ -25,6 +25,9 @@ export interface Page {
   on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
   /** @throws {@link ComfyTabsError} `invalid-option` where one has the id of another */
   addServers(servers: readonly ServerDeclaration[]): Promise<void>;
+  /** This tab's own. */
+  authOf(serverId: string): Auth | undefined;
+  setAuth(serverId: string, auth: Auth): Promise<void>;
   close(): void;
 }
 
@@ -37,6 +40,10 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
   const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();
+  /** Servers that want other credentials, as their listeners have been told. */
+  const locked = new Set<string>();
+  /** Servers whose credentials are not the declared ones any more. */
+  const renewed = new Set<string>();
   let mode: SessionEvents["mode"] | undefined;
 
   function emit<K extends keyof SessionEvents>(type: K, event: SessionEvents[K]): void {
@@ -49,6 +56,11 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     const { connection, version, error, queueRemaining, id } = server;
     if (before?.connection !== connection || before.version !== version || before.error?.code !== error?.code)
       emit("connection", server);
+    if (error?.code !== "unauthorized") locked.delete(id);
+    else if (!locked.has(id)) {
+      locked.add(id);
+      emit("auth-required", { serverId: id });
+    }
     if (queueRemaining !== undefined && before?.queueRemaining !== queueRemaining)
       emit("queue", { serverId: id, queueRemaining });
   }
@@ -104,17 +116,24 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     on(type, listener) {
       const entry = { type, listener };
       listeners.add(entry);
-      // The page has its host before anybody can listen: why it is this one would never be heard.
-      if (type === "mode")
-        queueMicrotask(() => {
-          if (mode && listeners.has(entry)) tell(logger, type, listener as never, mode);
-        });
+      // The page has its host before anybody can listen: what came with it would never be heard.
+      const missed =
+        type === "mode"
+          ? [mode]
+          : type === "auth-required"
+            ? [...locked].map((serverId) => ({ serverId }))
+            : [];
+      queueMicrotask(() => {
+        for (const event of missed)
+          if (event && listeners.has(entry)) tell(logger, type, listener as never, event);
+      });
       return () => listeners.delete(entry);
     },
     async addServers(named) {
       const more = named.filter((server) => {
         const known = link.servers.get(server.id);
-        if (known && JSON.stringify(known) !== JSON.stringify(server))
+        const declared = known && renewed.has(server.id) ? { ...server, auth: known.auth } : server;
+        if (known && JSON.stringify(known) !== JSON.stringify(declared))
           throw invalidOption(
             "servers",
             `This page knows another server, or other options, as "${server.id}".`,
@@ -125,6 +144,15 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       await link.call("addServers", [JSON.stringify(more)]);
       // Not before: a server that the host refuses would spoil every later hello.
       for (const server of more) link.servers.set(server.id, server);
+    },
+    authOf: (serverId) => link.servers.get(serverId)?.auth,
+    async setAuth(serverId, auth) {
+      const account = await link.call<string>("setAuth", [serverId, JSON.stringify(auth ?? null)]);
+      const known = link.servers.get(serverId);
+      // The next host is told whose token it is: it has never seen the first one.
+      if (known) link.servers.set(serverId, { ...known, auth: { ...auth, account } });
+      renewed.add(serverId);
+      locked.delete(serverId);
     },
     close() {
       link.close();

@@ -26,6 +26,8 @@ export interface Platform {
   readonly makeSolo: ((url: WorkerSource, name: string) => HostPort) | undefined;
   /** @returns the function that ends it */
   onPageEvent(type: "pagehide" | "pageshow", listener: (persisted: boolean) => void): () => void;
+  /** Has the browser ask its user for what a worker cannot ask for. Never rejects, and ends. */
+  readonly askForAccess: (urls: readonly string[]) => Promise<void>;
   readonly randomBytes: (count: number) => Uint8Array;
 }
 

@@ -1,4 +1,5 @@
 import { nanoid } from "nanoid";
+import { queryOf, withQuery } from "../comfy/addresses.ts";
 import { viewPath } from "../comfy/files.ts";
 import { present } from "../comfy/json.ts";
 import { ComfyTabsError, type ErrorCode } from "../protocol/errors.ts";
@@ -154,6 +155,12 @@ export function createSession({
     task: (taskId) => book.tasks.get(taskId),
     servers: () => [...page.servers.values()],
 
+    async setAuth(serverId, auth) {
+      open();
+      checkServer(serverId, page.servers);
+      await page.setAuth(serverId, auth);
+    },
+
     async upload(file, options = {}) {
       open();
       demand(file instanceof Blob, "file", "a Blob or a File");
@@ -179,7 +186,11 @@ export function createSession({
       return uploaded;
     },
 
-    viewUrl: (file, options = {}) => file.url.replace(/\/view\?.*$/, viewPath(file, options)),
+    viewUrl(file, { withToken, ...options } = {}) {
+      const auth = withToken ? page.authOf(file.serverId) : undefined;
+      const token = auth?.type === "query" ? queryOf(auth) : undefined;
+      return withQuery(file.url.replace(/\/view\?.*$/, viewPath(file, options)), token);
+    },
 
     async fetchFile(file, { signal, ...options } = {}) {
       open();

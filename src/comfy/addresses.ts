@@ -24,12 +24,33 @@ export const encodePart = (text: string): string =>
 
 export const httpAddress = (base: string, path: string): string => base + path;
 
-/** @param query a credential that can travel no other way: a WebSocket in a browser sends no headers */
-export function socketAddress(
-  base: string,
-  clientId: string,
-  query?: { name: string; value: string },
-): string {
-  const extra = query ? `&${encodePart(query.name)}=${encodePart(query.value)}` : "";
-  return `${base.replace(/^http/, "ws")}/ws?clientId=${encodePart(clientId)}${extra}`;
+/** A credential that can travel no other way: a WebSocket in a browser sends no headers. */
+export interface QueryCredential {
+  readonly name: string;
+  readonly value: string;
+}
+
+export const queryOf = ({ name = "token", token }: { name?: string; token: string }): QueryCredential => ({
+  name,
+  value: token,
+});
+
+export function withQuery(address: string, query: QueryCredential | undefined): string {
+  if (!query) return address;
+  const joint = address.includes("?") ? "&" : "?";
+  return `${address}${joint}${encodePart(query.name)}=${encodePart(query.value)}`;
+}
+
+export const socketAddress = (base: string, clientId: string, query?: QueryCredential): string =>
+  withQuery(`${base.replace(/^http/, "ws")}/ws?clientId=${encodePart(clientId)}`, query);
+
+/** How far away an address is, as far as its spelling tells: a name may lead anywhere. */
+export function addressSpace(address: string): "loopback" | "local" | "public" {
+  const { hostname } = new URL(address);
+  if (/^(.+\.)?localhost$|^127\.|^\[::1\]$/.test(hostname)) return "loopback";
+  return /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\.[\d.]+$|^\[f([cd]|e[89ab])|\.(local|lan|internal|home\.arpa)$|^[^.[]+$/.test(
+    hostname,
+  )
+    ? "local"
+    : "public";
 }

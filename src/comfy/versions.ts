@@ -1,5 +1,8 @@
 import { asObject, asString, parseJson } from "./json.ts";
 
+/** Older ones were not measured, and are not served. */
+export const oldestVersion = "0.3.42";
+
 /** What a server of some version can do. */
 export interface Abilities {
   /** 0.3.45: takes the prompt id that we choose; before, it is ignored without a word. */

@@ -5,6 +5,7 @@ declare class URL {
   readonly origin: string;
   protocol: string;
   host: string;
+  readonly hostname: string;
   pathname: string;
   search: string;
   hash: string;

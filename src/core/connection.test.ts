@@ -122,13 +122,14 @@ describe("a connection", () => {
   });
 
   test.each([
-    [{ failure: "network" }, "server-unreachable"],
+    [{ failure: "network" }, "cross-origin-blocked"],
     [{ status: 401, text: "" }, "unauthorized"],
     [{ status: 200, text: "<html>" }, "not-comfyui"],
   ] as const)("that fails is diagnosed by HTTP: %o is %s", (answer, code) => {
     const host = scriptedHost();
     const anna = host.tab("anna");
     host.closeSocket();
+    host.reply("/prompt", { status: 0, text: "" });
     host.reply("/prompt", answer);
     const told = anna.events.flatMap((event) => (event.kind === "server" ? [event.server] : []));
     expect(told.at(-1)).toMatchObject({

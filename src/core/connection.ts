@@ -1,11 +1,11 @@
 import { announcement } from "../comfy/announcement.ts";
-import { abilities, readVersion } from "../comfy/versions.ts";
-import { wireError } from "../protocol/errors.ts";
-import { diagnose } from "./diagnosis.ts";
+import { abilities } from "../comfy/versions.ts";
+import { accessAnswered, askVersion, investigate } from "./access.ts";
+import { isRefusal } from "./diagnosis.ts";
 import type { HttpAnswer, SocketKey } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
-import { ask, log } from "./requests.ts";
+import { log } from "./requests.ts";
 import { announceServer, isWanted, mintClientId, openTasksAt } from "./servers.ts";
 import type { Coordinator, Server, Task } from "./state.ts";
 import { emit } from "./task-lifecycle.ts";
@@ -80,8 +80,8 @@ export function socketProved(c: Coordinator, server: Server, socket: SocketKey):
   if (server.connection.at !== "connecting") return;
   clearTimer(c, `handshake ${server.key}`);
   server.connection = { at: "open", socket, since: c.moment.now };
-  server.error = undefined;
-  ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
+  if (!server.barred) server.error = undefined;
+  askVersion(c, server);
   announceServer(c, server);
   surveySoon(c, server, 0);
   watchHearing(c, server);
@@ -128,8 +128,7 @@ function connectionLost(c: Coordinator, server: Server): void {
     const until = c.moment.now + reconnectDelay(server.attempt, c.moment.random);
     server.connection = { at: "waiting", attempt: server.attempt, until };
     setTimer(c, `connect ${server.key}`, { at: until, timer: "connect", server: server.key });
-    if (connection.at === "connecting")
-      ask(c, { for: "diagnosis", server: server.key }, server.key, "/prompt");
+    if (connection.at === "connecting") investigate(c, server);
   }
   announceServer(c, server);
 }
@@ -177,7 +176,8 @@ export function releaseIfUnwanted(c: Coordinator, server: Server): void {
     // The server sees the old socket end some time later, and would then deafen a new one of the same id.
     renewClientId(c, server);
   }
-  for (const name of ["connect", "handshake", "survey", "hearing"]) clearTimer(c, `${name} ${server.key}`);
+  for (const name of ["connect", "barred", "handshake", "survey", "hearing"])
+    clearTimer(c, `${name} ${server.key}`);
   server.connection = { at: "idle" };
   server.running = undefined;
   if (server.routes.size === 0) c.servers.delete(server.key);
@@ -186,7 +186,7 @@ export function releaseIfUnwanted(c: Coordinator, server: Server): void {
 /** The network is back: nobody waits out a delay. */
 export function wentOnline(c: Coordinator): void {
   for (const server of c.servers.values()) {
-    if (server.connection.at === "waiting") openSocket(c, server);
+    if (server.connection.at === "waiting") connect(c, server);
     else surveySoon(c, server, 0);
   }
 }
@@ -196,27 +196,15 @@ function renewClientId(c: Coordinator, server: Server): void {
 }
 
 export function versionAnswered(c: Coordinator, server: Server, answer: HttpAnswer): void {
-  const version = "status" in answer && answer.status === 200 ? readVersion(answer.text) : undefined;
+  const version = accessAnswered(c, server, answer);
   if (version === undefined) {
     log(c, "debug", `${server.url} does not tell its version`);
     // Whoever answers without one is treated like the oldest: nothing that could hit others is sent there.
-    if ("status" in answer) server.abilities ??= abilities("0.0.0");
+    if ("status" in answer && !isRefusal(answer.status)) server.abilities ??= abilities("0.0.0");
     return;
   }
+  if (server.version === version) return;
   server.version = version;
   server.abilities = abilities(version);
-  announceServer(c, server);
-}
-
-/** Why a socket could not be opened: the WebSocket API does not say, so HTTP is asked. */
-export function diagnosisAnswered(c: Coordinator, server: Server, answer: HttpAnswer): void {
-  if (server.connection.at === "open") return;
-  server.error =
-    diagnose(server.url, answer) ??
-    wireError(
-      "server-unreachable",
-      `${server.url} answers, but refuses the WebSocket. A proxy on the way must pass on WebSocket upgrades.`,
-      { url: server.url },
-    );
   announceServer(c, server);
 }

@@ -1,9 +1,9 @@
 import type { HostMode } from "../protocol/session-api.ts";
 import { abandoned, expire, lookForOverdue, overdueClaimed } from "./absence.ts";
+import { askVersion, diagnosisAnswered, refused } from "./access.ts";
 import { cancelAnswered, cancelOverdue, pursueCancel } from "./cancel.ts";
 import {
   connect,
-  diagnosisAnswered,
   handshakeTimedOut,
   hostProbed,
   releaseIfUnwanted,
@@ -177,6 +177,7 @@ function requestAnswered(c: Coordinator, request: RequestKey, answer: HttpAnswer
   }
   const server = c.servers.get(purpose.server);
   if (!server) return;
+  if ("status" in answer && answer.status === 401 && purpose.for !== "diagnosis") refused(c, server, 401);
   switch (purpose.for) {
     case "version":
       versionAnswered(c, server, answer);
@@ -188,7 +189,7 @@ function requestAnswered(c: Coordinator, request: RequestKey, answer: HttpAnswer
       twinAnswered(c, server);
       return;
     case "diagnosis":
-      diagnosisAnswered(c, server, answer);
+      diagnosisAnswered(c, server, purpose, answer);
       return;
     case "survey":
       surveyAnswered(c, server, purpose, answer);
@@ -244,12 +245,14 @@ function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome):
 function timerFired(c: Coordinator, timer: Timer): void {
   switch (timer.timer) {
     case "connect":
+    case "barred":
     case "survey":
     case "hearing":
     case "handshake": {
       const server = c.servers.get(timer.server);
       if (!server) return;
       if (timer.timer === "connect") connect(c, server);
+      else if (timer.timer === "barred") askVersion(c, server);
       else if (timer.timer === "survey") startSurvey(c, server);
       else if (timer.timer === "hearing") doubtHearing(c, server);
       else handshakeTimedOut(c, server, timer.socket);

@@ -25,6 +25,8 @@ export type Effect =
       readonly path: string;
       readonly body?: string;
       readonly timeoutMs: number;
+      /** Without credentials and unreadable, whatever the server allows: only to see whether anybody answers. */
+      readonly opaque?: true;
     }
   /** Previews in it are transferred: their buffers are gone from here afterwards. */
   | {

@@ -86,6 +86,12 @@ export type Fact =
 /** What a tab may ask for, checked for shape at the port, not for rights: that is the core's work. */
 export type TabRequest =
   | { readonly method: "addServers"; readonly servers: readonly DeclaredServer[] }
+  | {
+      readonly method: "setAuth";
+      readonly server: DeclaredServer;
+      /** Answered when it is done. */
+      readonly account: string;
+    }
   | { readonly method: "submit"; readonly submission: Submission; readonly workflow: string }
   | { readonly method: "register"; readonly registration: Registration }
   | { readonly method: "clientId"; readonly serverId: string }
@@ -123,4 +129,10 @@ export interface DeclaredServer {
 /** How an HTTP request ended. A failure is never an answer: it says nothing about the server's state. */
 export type HttpAnswer =
   | { readonly status: number; readonly text: string }
-  | { readonly failure: "network" | "timeout" };
+  | {
+      readonly failure: "network" | "timeout";
+      /** What the browser does not let this page reach, as far as it tells. */
+      readonly block?: Block;
+    };
+
+export type Block = "mixed-content" | "local-network-blocked";

@@ -4,8 +4,9 @@ import { isEnding, isRetained } from "../protocol/mailbox.ts";
 import type { Answer } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import { deliveryWindow } from "./delivery.ts";
+import { isRefusal } from "./diagnosis.ts";
 import type { Effect } from "./effects.ts";
-import type { CallKey, Fact, Moment, PortKey, SocketKey } from "./facts.ts";
+import type { CallKey, Fact, Moment, PortKey, RequestKey, SocketKey } from "./facts.ts";
 import type { Coordinator, Port, Tab, Task } from "./state.ts";
 import { quarantineMs } from "./submission.ts";
 import { isOver, settledLimit } from "./task-lifecycle.ts";
@@ -35,6 +36,8 @@ export function watch(c: Coordinator): Watch {
   /** By port and task, the numbers of what must not be missed and has been told. */
   const told = new Map<string, Set<number>>();
   const posts = new Map<string, { count: number; at: number }>();
+  /** What a request posts; one that wanted credentials never got as far as the server. */
+  const posting = new Map<RequestKey, string>();
   /** By the task itself: one that another host has had meanwhile is another one here. */
   const endings = new WeakMap<Task, string>();
   const owners = new Map<string, string>();
@@ -49,6 +52,8 @@ export function watch(c: Coordinator): Watch {
       owed.add(fact.call);
     }
     if (fact.type === "socket-closed") sockets.delete(fact.socket);
+    if (fact.type === "request-answered" && "status" in fact.answer && isRefusal(fact.answer.status))
+      posts.delete(posting.get(fact.request) ?? "");
   }
 
   function takeEffect(effect: Effect, { now }: Moment): void {
@@ -135,7 +140,7 @@ export function watch(c: Coordinator): Watch {
     note(name, event.event);
   }
 
-  function posted({ path, body, server }: Extract<Effect, { do: "request" }>, now: number): void {
+  function posted({ path, body, server, request }: Extract<Effect, { do: "request" }>, now: number): void {
     const routes = c.servers.get(server)?.routes;
     if (path === "/prompt") {
       const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id: string };
@@ -150,6 +155,7 @@ export function watch(c: Coordinator): Watch {
       const count = (before?.count ?? 0) + 1;
       check(count <= 2, "G5", `${promptId} is posted ${count} times`);
       posts.set(name, { count, at: now });
+      posting.set(request, name);
     } else if (path === "/interrupt") {
       const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id?: string };
       check(promptId !== undefined && routes?.has(promptId) === true, "G6", "an interrupt that hits others");

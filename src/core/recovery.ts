@@ -75,7 +75,8 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
     task.unheard = true;
     if (entry.accepted || entry.registered) {
       task.stage = { at: "queued" };
-      task.suspicion = "socket-broke";
+      // Under another account this may be another server, which says nothing about the task.
+      if (declared.key === entry.serverKey) task.suspicion = "socket-broke";
       emit(c, task, { type: "gap", reason: "reconnecting" });
       pursueCancel(c, task);
       surveySoon(c, serverFor(c, declared), 0);
@@ -128,10 +129,14 @@ function candidatesOf(
 
 /** The tab's own name for it; a server that the tab does not name any more is still asked. */
 function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredServer {
-  const own = [...tab.servers.values()].find(({ key }) => key === serverKey);
-  if (own) return own;
+  const servers = [...tab.servers.values()];
   const key = serverKey as DeclaredServer["key"];
-  const url = key.split(" ")[0] as string;
+  const [url, account = ""] = key.split(" ") as [string, string?];
+  // A token without an account's name: the tab has another one by now, and calls the server the same.
+  const own =
+    servers.find((server) => server.key === key) ??
+    servers.find((one) => account.startsWith("#") && one.id === serverId && one.key.startsWith(`${url} #`));
+  if (own) return own;
   return { id: serverId ?? url, key, url, weight: 1, broadcastTypes: [] };
 }
 

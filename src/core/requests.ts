@@ -12,6 +12,7 @@ export function ask(
   server: ServerKey,
   path: string,
   body?: string,
+  opaque?: true,
 ): RequestKey {
   c.lastKey += 1;
   const request = c.lastKey;
@@ -22,7 +23,7 @@ export function ask(
     server,
     method: body === undefined ? "GET" : "POST",
     path,
-    ...present({ body }),
+    ...present({ body, opaque }),
     timeoutMs,
   });
   return request;

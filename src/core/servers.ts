@@ -29,6 +29,7 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
     version: undefined,
     abilities: undefined,
     error: undefined,
+    barred: false,
     routes: new Map(),
     open: new Set(),
     twinned: new Set(),
@@ -135,7 +136,7 @@ export function chooseServer(
   let bestLoad = Number.POSITIVE_INFINITY;
   for (const declared of eligible) {
     const server = c.servers.get(declared.key);
-    if (server?.connection.at !== "open") continue;
+    if (server?.connection.at !== "open" || server.barred) continue;
     const load = (busyness(c, server) + 1) / declared.weight;
     if (load < bestLoad) [best, bestLoad] = [declared, load];
   }

@@ -2,6 +2,7 @@ import { wireError } from "../protocol/errors.ts";
 import type { HostDiagnostics, Registration, Welcome } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import { tabLeft, tabReturned, tasksOf } from "./absence.ts";
+import { authRenewed } from "./access.ts";
 import { cancelTask } from "./cancel.ts";
 import { connect, reachServers, releaseIfUnwanted } from "./connection.ts";
 import { answer, deliver, newOutbox } from "./delivery.ts";
@@ -123,6 +124,13 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
         deliver(c, port, { kind: "server", server: serverSnapshot(serverFor(c, declared), declared) });
       answer(c, call, { ok: null });
       return;
+    case "setAuth": {
+      const before = c.servers.get(tab.servers.get(request.server.id)?.key ?? request.server.key);
+      connect(c, authRenewed(c, tab, request.server));
+      if (before) releaseIfUnwanted(c, before);
+      answer(c, call, { ok: request.account });
+      return;
+    }
     case "submit":
       submit(c, tab, call, request);
       return;

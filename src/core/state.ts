@@ -110,6 +110,8 @@ export interface Server {
   version: string | undefined;
   abilities: Abilities | undefined;
   error: WireError | undefined;
+  /** Its HTTP is of no use to this page, as `error` says: nothing is sent there. */
+  barred: boolean;
   /** Prompt id → task: written before the POST, so that no frame can come too early. */
   readonly routes: Map<string, string>;
   /** The tasks among them that have not ended. */
@@ -213,10 +215,12 @@ export interface Task {
   /** The owner's name for the server. */
   serverId: string | undefined;
   /** Where it may go, in the owner's order. */
-  readonly candidates: readonly DeclaredServer[];
+  candidates: readonly DeclaredServer[];
   stage: Stage;
   accepted: boolean;
   posts: number;
+  /** How often in a row a server wanted other credentials instead of taking it. */
+  refusals: number;
   /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
   witness: SocketKey | undefined;
   /** Until then a POST of it may still be on its way, whatever look-ups say. */
@@ -267,7 +271,8 @@ export interface Cancel {
 export type Purpose =
   | { readonly for: "post"; readonly task: string }
   | { readonly for: "version"; readonly server: ServerKey }
-  | { readonly for: "diagnosis"; readonly server: ServerKey }
+  /** Asked twice, first without a look at the answer. */
+  | { readonly for: "diagnosis"; readonly server: ServerKey; readonly answers: boolean }
   /** Whether the socket is deaf. */
   | { readonly for: "hearing"; readonly server: ServerKey }
   | { readonly for: "twin"; readonly server: ServerKey }
@@ -303,6 +308,8 @@ export type Timer = { readonly at: number } & (
   /** The tab has not come back. */
   | { readonly timer: "abandoned"; readonly task: string }
   | { readonly timer: "connect"; readonly server: ServerKey }
+  /** Whether a server can be used by now. */
+  | { readonly timer: "barred"; readonly server: ServerKey }
   | { readonly timer: "survey"; readonly server: ServerKey }
   | { readonly timer: "cancel-again"; readonly task: string }
   | { readonly timer: "cancel-deadline"; readonly task: string }

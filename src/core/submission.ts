@@ -1,7 +1,9 @@
 import { present } from "../comfy/json.ts";
 import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
+import { refused } from "./access.ts";
 import { answer } from "./delivery.ts";
+import { isRefusal, unauthorized } from "./diagnosis.ts";
 import type { CallKey, HttpAnswer, TabRequest } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
@@ -29,6 +31,9 @@ const heldUpMs = 10_000;
  * another one may have the task by now, and posts it itself when {@link quarantineMs} are over.
  */
 const freshMs = 5_000;
+
+/** A prompt that is refused so often, by a server that takes the same credentials for all else, is given up. */
+const patience = 3;
 
 type SubmitRequest = Extract<TabRequest, { method: "submit" }>;
 
@@ -147,6 +152,7 @@ export function newTask(
     stage: { at: "waiting" },
     accepted: false,
     posts: 0,
+    refusals: 0,
     witness: undefined,
     quarantineUntil: c.moment.now + quarantineMs,
     roundAt: c.moment.now,
@@ -231,7 +237,7 @@ export function postJournalled(c: Coordinator, task: Task): void {
   const { since } = task.stage;
   task.posts -= 1;
   if (task.cancel && task.posts === 0) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (server?.connection.at !== "open") uncommit(c, task);
+  else if (server?.connection.at !== "open" || server.barred) uncommit(c, task);
   else if (c.moment.now - since > freshMs || task.clientId !== server.clientId) commit(c, task);
   else post(c, task);
 }
@@ -327,18 +333,42 @@ function takeAnswer(c: Coordinator, server: Server, task: Task, reply: HttpAnswe
 function refusedUnread(c: Coordinator, task: Task, status: number, reason: string): void {
   if (task.accepted) return;
   const serverId = task.serverId ?? "";
+  const server = serverOf(c, task);
+  if (server && isRefusal(status) && task.posts === 1) {
+    refusedUnauthorised(c, server, task, status);
+    return;
+  }
   // The server's own failures may hide a prompt that was queued all the same (ComfyUI server.py).
   if (status >= 500 || status === 200 || status === 408 || status === 429) {
     unsure(c, task, `the answer was HTTP ${status}`);
     return;
   }
-  const error =
-    status === 401 || status === 403
-      ? wireError("unauthorized", `The server wants credentials (HTTP ${status}).`, { serverId, status })
-      : status === 413
-        ? wireError("too-large", "The workflow is larger than the server takes.", {})
-        : wireError("not-comfyui", `What answered is not ComfyUI: ${reason}`, { serverId, status });
+  const error = isRefusal(status)
+    ? unauthorized(server?.url ?? "", status, { serverId })
+    : status === 413
+      ? wireError("too-large", "The workflow is larger than the server takes.", {})
+      : wireError("not-comfyui", `What answered is not ComfyUI: ${reason}`, { serverId, status });
   settle(c, task, { type: "failed", error });
+}
+
+/** It never got as far as ComfyUI, so it may go out again with other credentials: for those it waits. */
+function refusedUnauthorised(c: Coordinator, server: Server, task: Task, status: number): void {
+  task.refusals += 1;
+  refused(c, server, status);
+  if (task.refusals === patience) {
+    const error = unauthorized(server.url, status, { serverId: task.serverId ?? "" });
+    settle(c, task, { type: "failed", error });
+    return;
+  }
+  task.posts = 0;
+  leaveServer(c, task);
+  task.clientId = undefined;
+  task.stage = { at: "waiting" };
+  if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  else {
+    writeJournal(c, task, { for: "progress", task: task.id });
+    sendOrWait(c, task);
+  }
 }
 
 /** Looked up, never repeated blindly: ComfyUI runs the same prompt id twice when it is sent twice. */

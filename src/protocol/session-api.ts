@@ -13,6 +13,11 @@ export interface SessionApi<Bytes> {
   hello(hello: string): Promise<Answer<Welcome>>;
   /** More servers for this tab. @param servers JSON of `ServerDeclaration[]` */
   addServers(servers: string): Promise<Answer<null>>;
+  /**
+   * Renews or changes a server's credentials. @param auth JSON of {@link Auth}
+   * @returns the account that they are of, by the host's name for it: to be named in every later hello
+   */
+  setAuth(serverId: string, auth: string): Promise<Answer<string>>;
   /** @param submission JSON of {@link Submission} @param workflow the workflow's JSON */
   submit(submission: string, workflow: string): Promise<Answer<TaskSnapshot>>;
   /** @param registration JSON of {@link Registration} */
@@ -35,6 +40,7 @@ export interface SessionApi<Bytes> {
 export const sessionMethods = [
   "hello",
   "addServers",
+  "setAuth",
   "submit",
   "register",
   "clientId",

@@ -5,6 +5,10 @@ import { createAccounts } from "./accounts.ts";
 const keyOf = (url: string, auth?: Auth) =>
   createAccounts().admit({ id: "any", url, ...(auth ? { auth } : {}) })?.key;
 
+const bug = (): never => {
+  throw new Error("there is none");
+};
+
 describe("accounts", () => {
   test.each([
     "http://comfy.test",
@@ -37,7 +41,7 @@ describe("accounts", () => {
       { type: "bearer", token: "two" },
       { type: "query", token: "one" },
       { type: "cookie" },
-      { type: "bearer", token: "three", account: "anna" },
+      { type: "bearer", token: "three", account: "carla" },
     ];
     expect(new Set(all.map((auth) => keyOf(url, auth))).size).toBe(all.length);
   });
@@ -67,8 +71,8 @@ describe("accounts", () => {
   });
 
   test("tell the adapters what they have to send", () => {
-    const accounts = createAccounts();
     const credentials = (auth: Auth) => {
+      const accounts = createAccounts();
       const key = accounts.admit({ id: "main", url: "http://comfy.test", auth })?.key;
       return key && accounts.credentials(key);
     };
@@ -82,6 +86,67 @@ describe("accounts", () => {
       value: "t",
     });
     expect(credentials({ type: "cookie" })?.cookies).toBe(true);
+  });
+
+  describe("that are renewed", () => {
+    const url = "http://comfy.test";
+    const named = (auth: Auth) => ({ id: "main", url, auth });
+
+    test.each<[string, Auth, Auth]>([
+      ["a token", { type: "bearer", token: "old" }, { type: "bearer", token: "new" }],
+      ["a token in the address", { type: "query", token: "old" }, { type: "query", token: "new" }],
+      [
+        "a password",
+        { type: "basic", username: "anna", password: "old" },
+        { type: "basic", username: "anna", password: "new" },
+      ],
+      [
+        "a token of a named account",
+        { type: "bearer", token: "old", account: "anna" },
+        { type: "bearer", token: "new" },
+      ],
+      ["a cookie", { type: "cookie" }, { type: "cookie" }],
+    ])("stay the same account: %s", (_, old, renewed) => {
+      const accounts = createAccounts();
+      const key = accounts.admit(named(old))?.key ?? bug();
+      const { server, account } = accounts.renew(named(renewed), key) ?? bug();
+      expect(server.key).toBe(key);
+      expect(JSON.stringify(accounts.credentials(key))).not.toContain("old");
+      // As the next host is told.
+      expect(createAccounts().admit(named({ ...renewed, account }))?.key).toBe(key);
+    });
+
+    test.each<[string, Auth | undefined, Auth]>([
+      [
+        "another user",
+        { type: "basic", username: "anna", password: "x" },
+        { type: "basic", username: "ben", password: "x" },
+      ],
+      [
+        "another account by name",
+        { type: "bearer", token: "x" },
+        { type: "bearer", token: "x", account: "ben" },
+      ],
+      ["the first to be given", undefined, { type: "bearer", token: "x" }],
+    ])("are another account, and leave the first as it was: %s", (_, old, other) => {
+      const accounts = createAccounts();
+      const { key } = accounts.admit({ id: "main", url, ...(old ? { auth: old } : {}) }) ?? bug();
+      const before = accounts.credentials(key);
+      expect(accounts.renew(named(other), key)?.server.key).not.toBe(key);
+      expect(accounts.credentials(key)).toBe(before);
+    });
+
+    test("are not undone by a page that still has the old ones, unless the new ones are refused", () => {
+      const accounts = createAccounts();
+      const old: Auth = { type: "bearer", token: "old", account: "anna" };
+      const key = accounts.admit(named(old))?.key ?? bug();
+      accounts.renew(named({ type: "bearer", token: "new" }), key);
+      accounts.admit(named(old));
+      expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer new" });
+      accounts.refused(key);
+      accounts.admit(named({ ...old, token: "newer" }));
+      expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer newer" });
+    });
   });
 
   test("take no address that is none", () => {

@@ -1,4 +1,4 @@
-import { normaliseAddress } from "../comfy/addresses.ts";
+import { normaliseAddress, type QueryCredential, queryOf } from "../comfy/addresses.ts";
 import type { DeclaredServer } from "../core/facts.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Auth, ServerDeclaration } from "../protocol/session-api.ts";
@@ -7,41 +7,74 @@ import type { Auth, ServerDeclaration } from "../protocol/session-api.ts";
 export interface Credentials {
   readonly headers: Readonly<Record<string, string>>;
   /** For what can carry no header: a WebSocket in a browser. */
-  readonly query: { readonly name: string; readonly value: string } | undefined;
+  readonly query: QueryCredential | undefined;
   readonly cookies: boolean;
 }
 
 /** Knows the credentials, for as long as the worker lives, and tells them to nobody but the adapters. */
 export interface Accounts {
-  /** The server as the core may know it: without credentials, under the host's key for address and account. */
+  /**
+   * The server as the core may know it: without credentials, under the host's key for address and account.
+   * What is known of an account is only replaced where it was refused: this page's may be the older ones.
+   */
   admit(declaration: ServerDeclaration): DeclaredServer | undefined;
+  /** The same, under new credentials; a token that names no account is of the one before. */
+  renew(declaration: ServerDeclaration, before: ServerKey): Renewed | undefined;
+  /** A server did not take what we have. */
+  refused(key: ServerKey): void;
   credentials(key: ServerKey): Credentials;
   url(key: ServerKey): string;
 }
 
-const none: Credentials = { headers: {}, query: undefined, cookies: false };
+/** @property account to be named in every later declaration */
+export interface Renewed {
+  readonly server: DeclaredServer;
+  readonly account: string;
+}
+
+export const none: Credentials = { headers: {}, query: undefined, cookies: false };
 
 export function createAccounts(): Accounts {
-  const known = new Map<ServerKey, { url: string; credentials: Credentials }>();
+  const known = new Map<ServerKey, { url: string; credentials: Credentials; refused: boolean }>();
+
+  function admit(
+    { id, url: address, auth, weight = 1, broadcastTypes = [] }: ServerDeclaration,
+    account: string,
+    isNews: boolean,
+  ): DeclaredServer | undefined {
+    const url = normaliseAddress(address);
+    if (url === undefined) return undefined;
+    const key = `${url} ${account}` as ServerKey;
+    if (isNews || (known.get(key)?.refused ?? true))
+      known.set(key, { url, credentials: credentialsOf(auth), refused: false });
+    return { id, key, url, weight, broadcastTypes };
+  }
+
   return {
-    admit({ id, url: address, auth, weight = 1, broadcastTypes = [] }) {
-      const url = normaliseAddress(address);
-      if (url === undefined) return undefined;
-      const key = `${url} ${accountOf(auth)}` as ServerKey;
-      known.set(key, { url, credentials: credentialsOf(auth) });
-      return { id, key, url, weight, broadcastTypes };
+    admit: (declaration) => admit(declaration, accountOf(declaration.auth), false),
+    renew(declaration, before) {
+      const former = before.slice(before.indexOf(" ") + 1);
+      const account = (former !== "" && !named(declaration.auth) && former) || accountOf(declaration.auth);
+      const server = admit(declaration, account, true);
+      return server && { server, account };
+    },
+    refused(key) {
+      const one = known.get(key);
+      if (one) one.refused = true;
     },
     credentials: (key) => known.get(key)?.credentials ?? none,
     url: (key) => known.get(key)?.url ?? "",
   };
 }
 
+/** By its own word, not by its secret. */
+const named = (auth: Auth | undefined): string | undefined =>
+  auth?.account ?? (auth?.type === "basic" ? auth.username : undefined);
+
 /** Two accounts never share a socket; the same account spelled by two tabs does. */
 function accountOf(auth: Auth | undefined): string {
   if (!auth) return "";
-  if (auth.account !== undefined) return `${auth.type}:${auth.account}`;
-  if (auth.type === "basic") return `basic:${auth.username}`;
-  return auth.type === "cookie" ? "cookie" : `${auth.type}:${digest(auth.token)}`;
+  return named(auth) ?? `#${auth.type}${"token" in auth ? digest(auth.token) : ""}`;
 }
 
 function credentialsOf(auth: Auth | undefined): Credentials {
@@ -53,7 +86,7 @@ function credentialsOf(auth: Auth | undefined): Credentials {
     case "bearer":
       return { ...none, headers: { Authorization: `Bearer ${auth.token}` } };
     case "query":
-      return { ...none, query: { name: auth.name ?? "token", value: auth.token } };
+      return { ...none, query: queryOf(auth) };
     case "cookie":
       return { ...none, cookies: true };
     default:

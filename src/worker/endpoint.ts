@@ -42,6 +42,7 @@ const methods: ReadonlySet<unknown> = new Set<SessionMethod>(sessionMethods);
 const parameters: { readonly [Method in SessionMethod]: readonly ("text" | "blob")[] } = {
   hello: ["text"],
   addServers: ["text"],
+  setAuth: ["text", "text"],
   submit: ["text", "text"],
   register: ["text"],
   clientId: ["text"],

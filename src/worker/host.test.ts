@@ -78,6 +78,7 @@ function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings 
         (async () => new Response(JSON.stringify({ prompt_id: promptId, number: 1, node_errors: {} })))
       )(url, init);
     },
+    blockOf: async () => undefined,
     openSocket(url) {
       const socket = {
         url,

@@ -10,7 +10,7 @@ import { openJournal } from "./journal/open-journal.ts";
 import { type LocksLike, servePort } from "./port.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
 import type { UploadRequestLike } from "./server/files.ts";
-import type { FetchLike } from "./server/http.ts";
+import type { BlockOf, FetchLike } from "./server/http.ts";
 import { createSockets, type OpenSocket } from "./server/socket.ts";
 import { after } from "./timers.ts";
 import { createTransfers, type Transfers } from "./transfers.ts";
@@ -24,6 +24,7 @@ export interface Realm {
   /** Undefined where there is none. Where it is refused, the access itself may throw. */
   readonly indexedDB: (() => IDBFactory) | undefined;
   readonly fetch: FetchLike;
+  readonly blockOf: BlockOf;
   readonly openSocket: OpenSocket;
   /** Undefined where there is no `XMLHttpRequest`. */
   readonly newRequest: (() => UploadRequestLike) | undefined;
@@ -66,6 +67,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     journal,
     accounts,
     fetch,
+    blockOf: realm.blockOf,
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,

@@ -1,6 +1,7 @@
 import { nanoid } from "nanoid";
 import { createHost } from "./host.ts";
 import type { LocksLike } from "./port.ts";
+import { pageLimits } from "./server/page-limits.ts";
 
 /**
  * The worker's entry, shared by all tabs of an origin or dedicated to one. Everything here runs before the
@@ -16,6 +17,8 @@ ticks.port1.onmessage = () => waiting.shift()?.();
 const isLockFree = (name: string): Promise<boolean> =>
   navigator.locks.request(name, { ifAvailable: true }, async (lock) => lock !== null);
 
+const { permissions } = navigator as { permissions?: Permissions };
+
 const log = (level: "debug" | "warn", message: string): void => console[level](`[comfy-tabs] ${message}`);
 
 const host = createHost({
@@ -24,6 +27,7 @@ const host = createHost({
   name: self.name,
   indexedDB: "indexedDB" in self ? () => self.indexedDB : undefined,
   fetch: (url, init) => fetch(url, init),
+  blockOf: pageLimits(self.location.href, permissions && ((wanted) => permissions.query(wanted as never))),
   openSocket: (url) => new WebSocket(url),
   newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),
   locks: (navigator as { locks?: LocksLike }).locks,

@@ -1,15 +1,22 @@
 import { present } from "../comfy/json.ts";
-import type { PortKey, TabRequest } from "../core/facts.ts";
+import type { DeclaredServer, PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
-import type { PortId } from "../protocol/ids.ts";
+import type { PortId, ServerKey } from "../protocol/ids.ts";
 import { tabLock } from "../protocol/names.ts";
-import type { EventEnvelope, SessionApi, SessionMethod, TabEnvelope } from "../protocol/session-api.ts";
+import type {
+  EventEnvelope,
+  ServerDeclaration,
+  SessionApi,
+  SessionMethod,
+  TabEnvelope,
+} from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Accounts } from "./accounts.ts";
 import { openEndpoint, type PortLike, type Reply, type TabEndpoint } from "./endpoint.ts";
 import {
   bad,
   Refusal,
+  readAuth,
   readFileRequest,
   readHello,
   readId,
@@ -116,9 +123,14 @@ function sessionCalls(
     transfers.start(port, plan(), reply);
   }
 
-  const admit = (declaration: Parameters<Accounts["admit"]>[0]) => {
-    const server = accounts.admit(declaration);
-    return server ?? bad("servers");
+  /** What this page has declared, and under which key; its credentials are not kept here. */
+  const declared = new Map<string, { readonly key: ServerKey; readonly declaration: ServerDeclaration }>();
+
+  const admit = (declaration: ServerDeclaration): DeclaredServer => {
+    const server = accounts.admit(declaration) ?? bad("servers");
+    const { auth: _, ...rest } = declaration;
+    declared.set(server.id, { key: server.key, declaration: rest });
+    return server;
   };
 
   /** Queued before anything else of this port is handled, and never waited for: its grant is the death notice. */
@@ -161,6 +173,15 @@ function sessionCalls(
     },
     addServers: (reply, json) =>
       ask(reply, () => ({ method: "addServers", servers: readServers(json).map(admit) })),
+    setAuth: (reply, serverId, json) =>
+      ask(reply, () => {
+        const auth = readAuth(json);
+        const id = readId(serverId);
+        const { key, declaration } = declared.get(id) ?? bad("serverId");
+        const renewed = accounts.renew({ ...declaration, auth }, key) ?? bad("serverId");
+        declared.set(id, { key: renewed.server.key, declaration });
+        return { method: "setAuth", ...renewed };
+      }),
     submit: (reply, json, workflow) =>
       ask(reply, () => ({
         method: "submit",

@@ -100,17 +100,21 @@ const auths: { readonly [Type in Auth["type"]]: Reader<AuthOf<Type>> } = {
 };
 const authType = oneOf("basic", "bearer", "query", "cookie");
 
+const auth: Reader<Auth> = (value, field) => auths[authType(object(value, field).type, "type")](value, field);
+
 const servers = list(
   record<ServerDeclaration>({
     id: serverId,
     url: text(2000),
     weight: optional(positive),
-    auth: optional((value, field): Auth => auths[authType(object(value, field).type, "type")](value, field)),
+    auth: optional(auth),
     broadcastTypes: optional(list(text(500, 0))),
   }),
 );
 
 export const readServers = fromJson("servers", servers);
+
+export const readAuth = fromJson("auth", auth);
 
 export const readHello = fromJson(
   "hello",

@@ -39,6 +39,7 @@ function scripted(script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type
     clock: { now: () => 5, wall: () => 1000, random: () => 0.5 },
     journal: memoryJournal(),
     accounts,
+    blockOf: async () => undefined,
     fetch: async (url, init) => new Response(`${init.method} ${url} ${init.body ?? ""}`),
     sockets: () => sockets,
     isDead: async (epoch) => epoch === "dead",

@@ -1,4 +1,5 @@
 import { socketAddress } from "../comfy/addresses.ts";
+import { isRefusal } from "../core/diagnosis.ts";
 import type { Effect } from "../core/effects.ts";
 import type { CallKey, Fact, Moment, PortKey, WriteKey } from "../core/facts.ts";
 import { wireError } from "../protocol/errors.ts";
@@ -6,7 +7,7 @@ import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Reply } from "./endpoint.ts";
 import type { Journal } from "./journal/journal.ts";
-import { askServer, type FetchLike } from "./server/http.ts";
+import { askServer, type BlockOf, type FetchLike } from "./server/http.ts";
 import type { Sockets } from "./server/socket.ts";
 import { createAlarm } from "./timers.ts";
 import type { Transfers } from "./transfers.ts";
@@ -32,6 +33,7 @@ export interface RuntimeMeans {
   readonly journal: Journal;
   readonly accounts: Accounts;
   readonly fetch: FetchLike;
+  readonly blockOf: BlockOf;
   readonly sockets: (tell: (fact: Fact) => void) => Sockets;
   readonly transfers: () => Transfers;
   /** Whether the host of this epoch is known to be dead. Never rejects. */
@@ -42,7 +44,7 @@ export interface RuntimeMeans {
 }
 
 export function createRuntime(means: RuntimeMeans): Runtime {
-  const { epoch, step, clock, journal, accounts, fetch, afterThisTask, log } = means;
+  const { epoch, step, clock, journal, accounts, fetch, blockOf, afterThisTask, log } = means;
   const ports = new Map<PortKey, Post>();
   const calls = new Map<CallKey, Reply>();
   const facts: Fact[] = [];
@@ -116,9 +118,10 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "request": {
         const { request, server, path, ...rest } = effect;
         const url = accounts.url(server) + path;
-        void askServer(fetch, { ...rest, url }, accounts.credentials(server)).then((reply) =>
-          tell({ type: "request-answered", request, answer: reply }),
-        );
+        void askServer(fetch, { ...rest, url }, accounts.credentials(server), blockOf).then((reply) => {
+          if ("status" in reply && isRefusal(reply.status)) accounts.refused(server);
+          tell({ type: "request-answered", request, answer: reply });
+        });
         return;
       }
       case "allow-transfer":

@@ -116,8 +116,11 @@ export function createTransfers({ accounts, fetch, newRequest, now, runtime }: T
           fetchFile: (path) => fetchFile(fetch, server, path, signal),
           objectInfo: () => objectInfo.get(key, server),
         })
+        // Its name only: the message may hold the address with its token.
         .catch((thrown: unknown) => ({
-          error: wireError("server-unreachable", `The transfer failed: ${String(thrown)}`, { serverId }),
+          error: wireError("server-unreachable", `The transfer failed: ${(thrown as Error).name}`, {
+            serverId,
+          }),
         }))
         .then((answer) => {
           runtime().tell({ type: "transfer-ended", port: transfer.port });

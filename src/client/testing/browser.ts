@@ -20,7 +20,15 @@ export interface Realm {
 export type MakeRealm = (mode: HostMode, name: string) => Realm;
 
 /** One origin in a browser: its locks, its workers by name, and a ComfyUI that they talk to. */
-export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) {
+export function createBrowser({
+  hasLocks = true,
+  indexedDB,
+  log = () => {},
+}: {
+  hasLocks?: boolean;
+  indexedDB?: IDBFactory;
+  log?: (message: string) => void;
+} = {}) {
   const comfy: Comfy = createComfy();
   const locks = createLocks();
   const sharedStorage = memoryStorage();
@@ -40,7 +48,8 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
       mode,
       epoch,
       name,
-      indexedDB: undefined,
+      indexedDB: indexedDB && (() => indexedDB),
+      blockOf: async () => undefined,
       fetch: (url, init) => (alive ? comfy.fetch(url, init) : new Promise(() => {})),
       openSocket(url) {
         const socket = comfy.openSocket(url);
@@ -51,7 +60,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
       locks: hasLocks ? own : undefined,
       isLockFree: hasLocks ? async (lock) => !locks.isHeld(lock) : undefined,
       afterThisTask: (then) => setImmediate(() => alive && then()),
-      log: () => {},
+      log: (_level, message) => log(message),
     });
     return {
       epoch,
@@ -150,6 +159,7 @@ export function createBrowser({ hasLocks = true }: { hasLocks?: boolean } = {}) 
           hear[type].add(listener);
           return () => hear[type].delete(listener);
         },
+        askForAccess: async () => {},
         randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
         ...more,
       };

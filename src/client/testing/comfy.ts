@@ -9,8 +9,14 @@ export interface Socket extends SocketLike {
 /** A ComfyUI that answers what it is told to, and says only what the test has it say. */
 export function createComfy() {
   const sockets: Socket[] = [];
-  const prompts: { readonly promptId: string; readonly url: string; readonly body: Posted }[] = [];
+  const prompts: {
+    readonly promptId: string;
+    readonly url: string;
+    readonly body: Posted;
+    readonly headers: RequestInit["headers"];
+  }[] = [];
   const requests: string[] = [];
+  const guarded = new Map<string, string>();
   const running = new Set<string>();
   const history = new Map<string, object>();
   const answers = new Map<string, () => Response | Promise<Response>>([
@@ -24,11 +30,14 @@ export function createComfy() {
   const fetch: FetchLike = async (url, init) => {
     const { pathname } = new URL(url);
     requests.push(`${init.method ?? "GET"} ${url}`);
+    const token = guarded.get(pathname);
+    if (token !== undefined && new Headers(init.headers).get("authorization") !== `Bearer ${token}`)
+      return new Response("Log in", { status: 401 });
     const answer = answers.get(pathname);
     if (answer) return answer();
     if (pathname === "/prompt" && init.method === "POST") {
       const body = JSON.parse(String(init.body)) as Posted;
-      prompts.push({ promptId: body.prompt_id, url, body });
+      prompts.push({ promptId: body.prompt_id, url, body, headers: init.headers });
       running.add(body.prompt_id);
       return json({ prompt_id: body.prompt_id, number: prompts.length, node_errors: {} });
     }
@@ -82,6 +91,8 @@ export function createComfy() {
     requests,
     /** Paths with answers of the test's own. */
     answers,
+    /** Paths that want a bearer's token, and which. */
+    guarded,
     say,
     liveSockets: () => sockets.filter(({ closed }) => !closed).length,
     start: (promptId: string) => say("execution_start", { prompt_id: promptId }),

@@ -1,8 +1,9 @@
+import { withQuery } from "../../comfy/addresses.ts";
 import { asObject, asString, parseJson } from "../../comfy/json.ts";
 import { type WireError, wireError } from "../../protocol/errors.ts";
 import type { Answer, UploadedFile, UploadRequest } from "../../protocol/session-api.ts";
 import type { Credentials } from "../accounts.ts";
-import { authorisedInit, authorisedUrl, type FetchLike, watchedBody } from "./http.ts";
+import { authorisedInit, type FetchLike, watchedBody } from "./http.ts";
 import { refusal, type TransferServer, whyItFailed } from "./refusal.ts";
 
 /** The part of an `XMLHttpRequest` that is used: `fetch` tells no upload progress. */
@@ -37,7 +38,7 @@ export async function upload(
   file: Blob,
   { signal, onProgress, newRequest, fetch }: UploadMeans,
 ): Promise<Answer<UploadedFile>> {
-  const url = authorisedUrl(`${server.url}/upload/${request.kind}`, server.credentials);
+  const url = withQuery(`${server.url}/upload/${request.kind}`, server.credentials.query);
   const watch = watchMovement(signal);
   const progressed = (loaded: number, total: number): void => {
     watch.moved();
@@ -120,7 +121,7 @@ export async function fetchFile(
 ): Promise<Answer<Blob>> {
   const watch = watchMovement(signal);
   try {
-    const url = authorisedUrl(server.url + path, server.credentials);
+    const url = withQuery(server.url + path, server.credentials.query);
     const response = await fetch(url, { ...authorisedInit(server.credentials), signal: watch.signal });
     const body = watchedBody(response, watch.moved);
     if (response.ok) return { ok: await body.blob() };

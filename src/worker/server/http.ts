@@ -1,26 +1,24 @@
-import { encodePart } from "../../comfy/addresses.ts";
+import { withQuery } from "../../comfy/addresses.ts";
 import { present } from "../../comfy/json.ts";
-import type { HttpAnswer } from "../../core/facts.ts";
-import type { Credentials } from "../accounts.ts";
+import type { Block, HttpAnswer } from "../../core/facts.ts";
+import { type Credentials, none } from "../accounts.ts";
 
 export interface HttpRequest {
   readonly url: string;
   readonly method: "GET" | "POST";
   readonly body?: string;
   readonly timeoutMs: number;
+  /** Without credentials, and whatever the answer is: it cannot be read. */
+  readonly opaque?: true;
 }
+
+/** What the browser keeps this page from, of which no request tells. Never rejects. */
+export type BlockOf = (url: string) => Promise<Block | undefined>;
 
 export type FetchLike = (url: string, init: RequestInit) => Promise<Response>;
 
 /** Longer answers are given up: they would have to be held as one string. */
 export const answerLimitBytes = 64 * 1024 * 1024;
-
-/** Adds the credential that travels in the address, where there is one. */
-export function authorisedUrl(url: string, { query }: Credentials): string {
-  if (!query) return url;
-  const joint = url.includes("?") ? "&" : "?";
-  return `${url}${joint}${encodePart(query.name)}=${encodePart(query.value)}`;
-}
 
 /** What `fetch` needs to be who we are. ComfyUI's `*` for the origin forbids cookies, so they are never sent unasked. */
 export const authorisedInit = ({ headers, cookies }: Credentials): RequestInit => ({
@@ -48,11 +46,20 @@ export async function askServer(
   fetch: FetchLike,
   request: HttpRequest,
   credentials: Credentials,
+  blockOf?: BlockOf,
 ): Promise<HttpAnswer> {
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), request.timeoutMs);
   try {
-    const response = await fetch(authorisedUrl(request.url, credentials), {
+    if (request.opaque) {
+      const { status } = await fetch(request.url, {
+        ...authorisedInit(none),
+        mode: "no-cors",
+        signal: deadline.signal,
+      });
+      return { status, text: "" };
+    }
+    const response = await fetch(withQuery(request.url, credentials.query), {
       ...authorisedInit(credentials),
       method: request.method,
       ...present({ body: request.body }),
@@ -60,7 +67,8 @@ export async function askServer(
     });
     return { status: response.status, text: await readText(response) };
   } catch {
-    return { failure: deadline.signal.aborted ? "timeout" : "network" };
+    const block = await blockOf?.(request.url);
+    return { failure: deadline.signal.aborted ? "timeout" : "network", ...present({ block }) };
   } finally {
     clearTimeout(timer);
   }

@@ -1,5 +1,5 @@
-import { asNumber, asObject, parseJson } from "../../comfy/json.ts";
-import { diagnose } from "../../core/diagnosis.ts";
+import { asNumber, asObject, parseJson, present } from "../../comfy/json.ts";
+import { diagnose, unauthorized } from "../../core/diagnosis.ts";
 import { type WireError, wireError } from "../../protocol/errors.ts";
 import type { Credentials } from "../accounts.ts";
 import { askServer, type FetchLike } from "./http.ts";
@@ -18,10 +18,7 @@ export function refusal({ serverId, url }: TransferServer, status: number, text:
   switch (status) {
     case 401:
     case 403:
-      return wireError("unauthorized", `The server wants credentials (HTTP ${status}).`, {
-        serverId,
-        status,
-      });
+      return unauthorized(url, status, { serverId });
     case 404:
       return wireError("not-found", "The server has no such file.", { what: said || "file" });
     case 413:
@@ -49,11 +46,16 @@ export async function whyItFailed(
   size?: number,
 ): Promise<WireError> {
   const { serverId, url } = server;
-  const ask = (path: string) =>
-    askServer(fetch, { url: url + path, method: "GET", timeoutMs: 10_000 }, server.credentials);
+  const ask = (path: string, opaque?: true) =>
+    askServer(
+      fetch,
+      { url: url + path, method: "GET", timeoutMs: 10_000, ...present({ opaque }) },
+      server.credentials,
+    );
 
   const probe = await ask("/prompt");
-  const problem = diagnose(url, probe, { serverId });
+  const answers = "failure" in probe && "status" in (await ask("/prompt", true));
+  const problem = diagnose(url, probe, answers ? "answers" : undefined, { serverId });
   if (problem) return problem;
   if (size !== undefined) {
     const features = await ask("/features");
