@@ -208,4 +208,16 @@ describe("a connection that fails", () => {
     expect(server(anna)?.error).toMatchObject({ code, message: expect.stringContaining(comfy.url) });
     expect(host.pending("/prompt")).toEqual([]);
   });
+
+  test("where all but the socket is well says so", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.closeSocket();
+    host.reply("/prompt", opaque);
+    host.reply("/prompt", idle);
+    expect(server(anna)?.error).toMatchObject({
+      code: "server-unreachable",
+      message: expect.stringContaining("refuses the WebSocket"),
+    });
+  });
 });

@@ -10,9 +10,12 @@ import { clearTimer, setTimer } from "./timers.ts";
 /** A server that cannot be used is looked at again so often: its administrator does not tell us. */
 const againMs = 30_000;
 
+const lookAgain = (c: Coordinator, server: Server, inMs: number): void =>
+  setTimer(c, `barred ${server.key}`, { at: c.moment.now + inMs, timer: "barred", server: server.key });
+
 /** Nothing is sent there until it can be used; what waits is told why. */
 function bar(c: Coordinator, server: Server, error: WireError, inMs = againMs): void {
-  setTimer(c, `barred ${server.key}`, { at: c.moment.now + inMs, timer: "barred", server: server.key });
+  lookAgain(c, server, inMs);
   if (server.barred && server.error?.code === error.code) return;
   server.barred = true;
   server.error = error;
@@ -80,20 +83,19 @@ export function diagnosisAnswered(
   if (isOpen) {
     // Lost in the network: it shows by itself when that is back.
     if (finding && answers) bar(c, server, finding);
-    else if (server.barred) setTimerAgain(c, server);
+    else if (server.barred) lookAgain(c, server, againMs);
     return;
   }
-  server.error = finding;
+  server.error =
+    finding ??
+    wireError(
+      "server-unreachable",
+      `${server.url} answers, but refuses the WebSocket: a proxy before it has to pass on upgrades, and to want no header there (browsers send none).`,
+      { url: server.url },
+    );
   announceServer(c, server);
   c.sendWaiting = true;
 }
-
-const setTimerAgain = (c: Coordinator, server: Server): void =>
-  setTimer(c, `barred ${server.key}`, {
-    at: c.moment.now + againMs,
-    timer: "barred",
-    server: server.key,
-  });
 
 /** The tab has other credentials: those of the same account go on with its tasks, another's with the next ones. */
 export function authRenewed(c: Coordinator, tab: Tab, renewed: DeclaredServer): Server {

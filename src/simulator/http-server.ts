@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { deflateSync } from "node:zlib";
@@ -13,6 +13,14 @@ export interface SimulatorOptions extends ComfyServerOptions {
   readonly port?: number;
   /** As ComfyUI's `--enable-cors-header`: every origin, one, or without the flag. @default "*" */
   readonly cors?: Cors;
+  /** Whom a proxy before it lets in; the others get a 401 that any page may read. Default: everybody. */
+  readonly admits?: (who: Visitor) => boolean;
+}
+
+/** What a request or a WebSocket says of who sends it. */
+export interface Visitor {
+  readonly headers: IncomingHttpHeaders;
+  readonly query: URLSearchParams;
 }
 
 type Controls =
@@ -54,6 +62,7 @@ const largestMessage = 4 * 1024 * 1024;
 export async function startSimulator({
   port = 0,
   cors = "*",
+  admits = () => true,
   ...options
 }: SimulatorOptions = {}): Promise<Simulator> {
   const startAt = options.startAt ?? Date.now();
@@ -94,6 +103,8 @@ export async function startSimulator({
     if (isRefused(headers, cors, server.version))
       return send(response, { status: 403, body: "", cors: false });
     if (method === "OPTIONS") return send(response, { status: 200, body: "", cors: true });
+    if (!admits({ headers, query: splitTarget(target).query }))
+      return send(response, { status: 401, body: "", headers: { "WWW-Authenticate": "Basic" }, cors: true });
     let body: Request["body"];
     try {
       body = await readBody(request);
@@ -139,6 +150,8 @@ export async function startSimulator({
     const refused = !isLoopbackHost(request.headers.host) || isRefused(request.headers, cors, server.version);
     if (isDown()) tcp.destroy();
     else if (refused) tcp.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    else if (!admits({ headers: request.headers, query }))
+      tcp.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     else if (!/^(\/api)?\/ws$/.test(path)) tcp.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
     else
       webSockets.handleUpgrade(request, tcp, head, (socket) => register(socket, query.get("clientId") ?? ""));
