@@ -136,6 +136,18 @@ describe("pages of another origin", () => {
     expect(await listen(url, "/ws", { origin }).opened).toBe("status");
   });
 
+  test("whom a proxy does not admit gets a 401 that a page may read, and no socket", async () => {
+    const { url } = await start({
+      admits: ({ headers, query }) => headers.authorization === "Bearer t" || query.get("key") === "t",
+    });
+    const refused = await ask(url, "/prompt", { origin });
+    expect(refused).toMatchObject({ status: 401, headers: { [allowed]: "*" } });
+    expect((await ask(url, "/prompt", { origin }, "OPTIONS")).status).toBe(200);
+    expect((await ask(url, "/prompt", { authorization: "Bearer t" })).status).toBe(200);
+    expect(await listen(url).opened).toBe("401");
+    expect(await listen(url, "/ws?clientId=anna&key=t").opened).toBe("status");
+  });
+
   test("are refused without the flag, and without a word that they could read", async () => {
     const { url } = await start({ cors: "off" });
     const { host } = new URL(url);
@@ -154,18 +166,6 @@ describe("pages of another origin", () => {
     const { url } = await start({ cors: "off", version });
     expect((await ask(url, "/queue", { "sec-fetch-site": "cross-site" })).status).toBe(status);
   });
-});
-
-test("whom a proxy does not admit gets a 401 that a page may read, and no socket", async () => {
-  const { url } = await start({
-    admits: ({ headers, query }) => headers.authorization === "Bearer t" || query.get("key") === "t",
-  });
-  const refused = await ask(url, "/prompt", { origin });
-  expect(refused).toMatchObject({ status: 401, headers: { [allowed]: "*" } });
-  expect((await ask(url, "/prompt", { origin }, "OPTIONS")).status).toBe(200);
-  expect((await ask(url, "/prompt", { authorization: "Bearer t" })).status).toBe(200);
-  expect(await listen(url).opened).toBe("401");
-  expect(await listen(url, "/ws?clientId=anna&key=t").opened).toBe("status");
 });
 
 describe("what no client should send", () => {
