@@ -8,6 +8,8 @@ const entry = process.env.ENTRY ?? "index";
 const entries: Record<string, { source: string; external: RegExp | undefined }> = {
   index: { source: "src/client/index.ts", external: /^(comlink|nanoid)$/ },
   worker: { source: "src/worker/main.ts", external: undefined },
+  react: { source: "src/client/react/index.ts", external: /^react$/ },
+  vue: { source: "src/client/vue/index.ts", external: /^vue$/ },
   simulator: { source: "src/simulator/index.ts", external: /^(node:|ws$)/ },
 };
 const { source, external } = entries[entry]!;
@@ -16,6 +18,12 @@ export default defineConfig({
   publicDir: false,
   define: { __COMFY_TABS_BUILD__: JSON.stringify(version) },
   plugins: [
+    {
+      // What connects is in the package once: the bindings import it from beside them.
+      name: "comfy-tabs:one-client",
+      enforce: "pre",
+      resolveId: (id) => (id === "../index.ts" ? { id: "./index.js", external: true } : undefined),
+    },
     {
       // Vite would make a worker of its own of this expression; it has to reach the app's bundler as it is.
       name: "comfy-tabs:keep-worker-url",

@@ -12,13 +12,13 @@ for (const folder of ["comfy", "protocol", "core", "worker", "client", "simulato
     filter: (path) => !path.endsWith(".tsbuildinfo"),
   });
 
-for (const entry of ["index", "worker", "simulator"]) {
+for (const entry of ["index", "worker", "react", "vue", "simulator"]) {
   process.env.ENTRY = entry;
   await build({ configFile: "vite.lib.config.ts", logLevel: "warn" });
 }
 
 // Vite leaves the whitespace of ES libraries, for the sake of annotations that these files do not have.
-for (const entry of ["index", "worker"]) {
+for (const entry of ["index", "worker", "react", "vue"]) {
   const file = `dist/${entry}.js`;
   const { code } = await minify(readFileSync(file, "utf8"), {
     module: true,

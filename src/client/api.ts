@@ -121,6 +121,8 @@ export interface SessionEvents {
    * new listener hears of those that wait already.
    */
   readonly "auth-required": { readonly serverId: string };
+  /** The list of own tasks: one has come, was accepted, has ended or was dismissed. */
+  readonly tasks: readonly Task[];
   /** A custom message of one of the types in `broadcastTypes`. */
   readonly message: { readonly serverId: string; readonly type: string; readonly data: unknown };
 }

@@ -36,7 +36,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const logger = createLogger(options.logger, windowId);
   const identity = await claimIdentity(platform, options.name);
   const call: Link["call"] = (method, args, more) => link.call(method, args, more);
-  const book = createTaskBook(identity, logger, call);
+  const book = createTaskBook(identity, logger, call, () => emit("tasks", book.list()));
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
   const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();

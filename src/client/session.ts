@@ -151,7 +151,7 @@ export function createSession({
       return page.call<string>("clientId", [serverId]);
     },
 
-    tasks: () => [...book.tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
+    tasks: book.list,
     task: (taskId) => book.tasks.get(taskId),
     servers: () => [...page.servers.values()],
 

@@ -11,6 +11,8 @@ import { createTaskLog, type TaskLog } from "./task-log.ts";
 /** The tab's tasks as this page knows them, and what of them is to outlive the page or its host. */
 export interface TaskBook {
   readonly tasks: ReadonlyMap<string, Task>;
+  /** Oldest first. */
+  list(): readonly Task[];
   /** Notes a task that the host is about to be told of, so that a reload in between does not forget it. */
   expect(task: Omit<KnownTask, "lastSeq" | "settled">): void;
   /** Makes, or brings up to date, a task that the host tells of. */
@@ -30,7 +32,13 @@ export interface TaskBook {
   close(): void;
 }
 
-export function createTaskBook(identity: Identity, logger: Logger, call: Calls["call"]): TaskBook {
+/** @param changed the list of tasks is another one, or one of them has been accepted or has ended */
+export function createTaskBook(
+  identity: Identity,
+  logger: Logger,
+  call: Calls["call"],
+  changed: () => void,
+): TaskBook {
   const tasks = new Map<string, Task>();
   const logs = new Map<string, TaskLog>();
   /** Settled ones are not in it: whoever comes later finds their endings at the host. */
@@ -67,6 +75,11 @@ export function createTaskBook(identity: Identity, logger: Logger, call: Calls["
 
   const save = (): void => identity.save(book.known());
 
+  function saveChange(): void {
+    save();
+    changed();
+  }
+
   function drop(taskId: string): void {
     logs.get(taskId)?.end("dismissed");
     logs.delete(taskId);
@@ -76,6 +89,7 @@ export function createTaskBook(identity: Identity, logger: Logger, call: Calls["
 
   const book: TaskBook = {
     tasks,
+    list: () => [...tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
     expect(task) {
       open.set(task.taskId, { ...task, lastSeq: 0, settled: false });
       logOf(task.taskId); // its events may come before the answer that makes it a task
@@ -83,28 +97,29 @@ export function createTaskBook(identity: Identity, logger: Logger, call: Calls["
     },
     take(snapshot) {
       const task = takeSnapshot(snapshot);
-      save();
+      saveChange();
       return task;
     },
     takeAll(snapshots) {
       for (const snapshot of snapshots) takeSnapshot(snapshot);
-      save();
+      saveChange();
     },
     takeEvent(event) {
       const log = logs.get(event.taskId);
       if (!log?.take(event) || (event.type !== "accepted" && !isEnding(event))) return;
       note(event.taskId, log);
-      save();
+      saveChange();
     },
     whenOver(taskId, then) {
       logOf(taskId).whenOver(then);
     },
     forget(taskId) {
       drop(taskId);
-      save();
+      saveChange();
     },
     forgetAll() {
       for (const taskId of [...logs.keys(), ...open.keys()]) drop(taskId);
+      changed();
     },
     learn(more) {
       for (const task of more) if (!logs.has(task.taskId)) open.set(task.taskId, task);

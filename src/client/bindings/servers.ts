@@ -1,0 +1,17 @@
+import type { ServerSnapshot } from "../../protocol/session-api.ts";
+import type { Session } from "../api.ts";
+import { createStore, type Store } from "./store.ts";
+
+/** What changes a server's snapshot. A new host tells of all servers in its welcome. */
+const news = ["connection", "queue", "mode"] as const;
+
+export const serversStore = (session: Session | undefined): Store<readonly ServerSnapshot[]> =>
+  createStore(
+    () => session?.servers() ?? [],
+    (changed) => {
+      const ends = session ? news.map((type) => session.on(type, changed)) : [];
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+  );
