@@ -11,6 +11,7 @@ const entries: Record<string, { source: string; external: RegExp | undefined }> 
   react: { source: "src/client/react/index.ts", external: /^react$/ },
   vue: { source: "src/client/vue/index.ts", external: /^vue$/ },
   simulator: { source: "src/simulator/index.ts", external: /^(node:|ws$)/ },
+  cli: { source: "src/doctor/cli.ts", external: /^node:/ },
 };
 const { source, external } = entries[entry]!;
 

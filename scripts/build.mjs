@@ -1,4 +1,4 @@
-/** Builds the package into `dist/`: types, the client, the worker as one self-contained file, the simulator. */
+/** Builds the package into `dist/`: types, the client, the worker as one self-contained file, the simulator, the command. */
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { minify } from "terser";
@@ -12,7 +12,7 @@ for (const folder of ["comfy", "protocol", "core", "worker", "client", "simulato
     filter: (path) => !path.endsWith(".tsbuildinfo"),
   });
 
-for (const entry of ["index", "worker", "react", "vue", "simulator"]) {
+for (const entry of ["index", "worker", "react", "vue", "simulator", "cli"]) {
   process.env.ENTRY = entry;
   await build({ configFile: "vite.lib.config.ts", logLevel: "warn" });
 }

@@ -13,6 +13,7 @@ const arrows: { readonly [folder: string]: readonly string[] } = {
   worker: ["comfy", "protocol", "core"],
   client: ["comfy", "protocol"],
   simulator: ["comfy"],
+  doctor: ["comfy"],
 };
 const folders = Object.keys(arrows);
 const pure = ["comfy", "protocol", "core"];
