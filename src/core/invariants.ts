@@ -215,6 +215,9 @@ export function watch(c: Coordinator): Watch {
   return {
     after(fact, effects, moment) {
       takeFact(fact);
+      // Another host may have written an ending before this one has told its own.
+      if (fact.type === "journal-claimed")
+        for (const task of c.tasks.values()) if (task.stage.at === "settling") endings.delete(task);
       takeState();
       for (const effect of effects) takeEffect(effect, moment);
     },

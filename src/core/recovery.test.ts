@@ -385,6 +385,25 @@ describe("a host that lost a task to another one", () => {
     expect(journal.entries.get(taskId)?.seq).toBeGreaterThan(told);
   });
 
+  test("tells the ending that the other one wrote, whatever it has found out itself", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId, taskId } = first.tab("anna").submit("portrait");
+    first.openSocket();
+    accept(first, promptId);
+    const second = successor(journal);
+    second.tab("anna");
+    second.openSocket();
+    second.pass(600);
+    second.reply("/queue", queueOf([]));
+    second.reply(/^\/history/, historyOf(promptId, {}));
+    expect(journal.entries.get(taskId)?.events.at(-1)?.type).toBe("succeeded");
+    first.say(...runOf(promptId).slice(0, 2), { type: "execution_interrupted", promptId, executed: [] });
+    first.say({ type: "executing", promptId, nodeId: null });
+    expect(first.coordinator.tasks.get(taskId)?.stage).toMatchObject({ at: "settled", status: "succeeded" });
+    expect(journal.entries.get(taskId)?.events.at(-1)?.type).toBe("succeeded");
+  });
+
   test("asks the journal again when it was held up after its answer", () => {
     const host = scriptedHost({ journalKind: "indexeddb" });
     const anna = host.tab("anna");

@@ -1,4 +1,5 @@
 import { wireError } from "../protocol/errors.ts";
+import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { pursueCancel } from "./cancel.ts";
@@ -26,11 +27,7 @@ const seqGap = 1_000;
 export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: KnownTask): void {
   const mine = c.tasks.get(entry.taskId);
   if (mine) {
-    if (mine.tabId !== tab.tabId) return;
-    const claims = entry.generation - mine.generation;
-    mine.generation = entry.generation;
-    // Other hosts had it meanwhile, and its page has heard of it there.
-    if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
+    if (mine.tabId === tab.tabId) claimBack(c, mine, entry);
     return;
   }
   const task = newTask(c, tab, {
@@ -64,6 +61,17 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   if (entry.cancelWanted)
     task.cancel = { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
   takeUp(c, tab, task, entry);
+}
+
+/** Mostly only the number has changed; but other hosts may have had it meanwhile, and its page may have heard them. */
+function claimBack(c: Coordinator, mine: Task, entry: JournalEntry): void {
+  const claims = entry.generation - mine.generation;
+  mine.generation = entry.generation;
+  if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
+  // The first ending that was written is the one.
+  const ending = entry.events.findLast(isEnding) as Ending | undefined;
+  if (ending && mine.stage.at === "settling") mine.stage = { ...mine.stage, ending };
+  else if (ending) settle(c, mine, ending);
 }
 
 /** Goes on where the former host stopped. */
