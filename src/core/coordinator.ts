@@ -34,7 +34,7 @@ import { messageReceived } from "./routing.ts";
 import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import type { Coordinator, Timer } from "./state.ts";
 import { noteSleep, postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
-import { isOver, tellEnding, warnOfMemory } from "./task-lifecycle.ts";
+import { isOver, tellEnding, warnOfMemory, writeHeld } from "./task-lifecycle.ts";
 import { orderWakeUp, takeDueTimers } from "./timers.ts";
 import { twinAnswered } from "./twins.ts";
 
@@ -219,11 +219,12 @@ function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome):
   const purpose = c.writes.get(write);
   c.writes.delete(write);
   const task = purpose && c.tasks.get(purpose.task);
-  if (!task) return;
-  if (outcome === "superseded") {
-    superseded(c, task, purpose);
-    return;
-  }
+  const adopter = purpose?.for === "adoption" ? c.tabs.get(purpose.tabId) : undefined;
+  if (adopter) adopter.claiming -= 1;
+  // Claimed back before anything that was held is written over it.
+  if (task && outcome === "superseded") superseded(c, task, purpose);
+  if (adopter) writeHeld(c, adopter);
+  if (!task || outcome === "superseded") return;
   switch (purpose.for) {
     case "submission":
       submissionJournalled(c, task);

@@ -41,6 +41,8 @@ export function watch(c: Coordinator): Watch {
   /** By the task itself: one that another host has had meanwhile is another one here. */
   const endings = new WeakMap<Task, string>();
   const owners = new Map<string, string>();
+  /** By tab: since when all its pages are gone. */
+  const leftAt = new Map<string, number>();
 
   const check = (holds: boolean, promise: string, what: string): void => {
     if (!holds) throw new Error(`${promise} is broken: ${what}`);
@@ -200,6 +202,22 @@ export function watch(c: Coordinator): Watch {
       check(c.servers.get(task.serverKey)?.open.has(task.id) !== true, "G2", `${task.id} is over and open`);
   }
 
+  /** All timers that are due have just fired. */
+  function takeTime(now: number): void {
+    for (const task of c.tasks.values()) {
+      const left = leftAt.get(task.tabId);
+      check(
+        left === undefined ||
+          task.cancelAfterMs === undefined ||
+          now < left + task.cancelAfterMs ||
+          task.cancel !== undefined ||
+          isOver(task),
+        "G6",
+        `${task.id} goes on, though its tab has been gone for as long as it gave`,
+      );
+    }
+  }
+
   /** A page that has read everything there was: has it missed anything? */
   function takeReader(port: Port): void {
     for (const task of c.tasks.values()) {
@@ -220,6 +238,12 @@ export function watch(c: Coordinator): Watch {
         for (const task of c.tasks.values()) if (task.stage.at === "settling") endings.delete(task);
       takeState();
       for (const effect of effects) takeEffect(effect, moment);
+      if (fact.type === "tab-gone")
+        for (const { tabId, ports } of c.tabs.values())
+          if (ports.size === 0 && !leftAt.has(tabId)) leftAt.set(tabId, moment.now);
+      for (const { tabId, ports, claiming } of c.tabs.values())
+        if (ports.size + claiming > 0) leftAt.delete(tabId);
+      if (fact.type === "time-passed") takeTime(moment.now);
     },
     atRest(isThere = () => true) {
       const hanging = [...owed].filter((call) => isThere(callers.get(call) as PortKey)).length;

@@ -258,6 +258,21 @@ describe("a submit that is repeated at the next host", () => {
     expect(posts(host)).toHaveLength(1);
   });
 
+  test("goes where it is to go, and is cancelled as it was to be", () => {
+    const other = declared("http://other.test");
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { servers: [comfy, other], tasks: known("portrait") });
+    host.openSocket(comfy);
+    anna.submit("portrait", { server: other.id, cancelAfterMs: 1_000 });
+    expect(posts(host)).toEqual([]);
+    host.openSocket(other);
+    expect(posts(host).map(({ server }) => server)).toEqual([other.key]);
+    host.reply("/prompt", { prompt_id: promptIdOf("portrait"), number: 1, node_errors: {} });
+    host.take({ type: "tab-gone", port: anna.port });
+    host.pass(1_100);
+    expect(host.coordinator.tasks.get("task-portrait")?.cancel).toBeDefined();
+  });
+
   test("is promised only when the journal has it, so that one more dead host loses nothing", () => {
     const journal = journalModel();
     const second = successor(journal);
@@ -265,6 +280,29 @@ describe("a submit that is repeated at the next host", () => {
     const { answer, taskId } = anna.submit("portrait");
     expect(answer).toMatchObject({ ok: { status: "submitting" } });
     expect(journal.entries.get(taskId)?.workflow).toBeDefined();
+  });
+
+  test("is looked for first where the former host wakes up and sends it while the next one takes it up", () => {
+    const journal = journalModel();
+    const { host: first, anna } = former(journal);
+    let isEarly = true;
+    const host = successor({
+      ...journal,
+      claim(tabId, secret) {
+        if (!isEarly) return journal.claim(tabId, secret);
+        isEarly = false;
+        first.openSocket();
+        anna.submit("portrait");
+        return [];
+      },
+    });
+    host.holdJournal();
+    const again = host.tab("anna", { tasks: known("portrait") });
+    host.openSocket();
+    const submitted = again.submit("portrait");
+    host.releaseJournal();
+    expect(submitted.answer).toMatchObject({ ok: { status: "submitting" } });
+    expect([...posts(first), ...posts(host)]).toHaveLength(1);
   });
 
   test("is looked for first where the former host's journal died with it", () => {

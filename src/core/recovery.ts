@@ -18,6 +18,7 @@ import {
   snapshotOf,
   writeHeld,
   writeJournal,
+  writeNow,
 } from "./task-lifecycle.ts";
 
 /** Room for events that the former host has told and not journalled: numbers never go back. */
@@ -47,7 +48,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   task.cancelAt = entry.settledAt === undefined ? entry.cancelAt : undefined;
   task.posts = entry.posts;
   task.clientId = entry.clientId;
-  task.workflow = entry.workflow;
+  takeWorkflow(task, entry);
   task.seq = entry.seq;
   for (const event of entry.events) task.record.put(event);
   if (entry.settledAt !== undefined) {
@@ -56,11 +57,16 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     return;
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
-  if (entry.submission)
-    task.submission = { taskId: entry.taskId, promptId: entry.promptId, ...entry.submission };
   if (entry.cancelWanted)
     task.cancel = { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
   takeUp(c, tab, task, entry);
+}
+
+/** What would be sent again. */
+function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: JournalEntry): void {
+  if (submission) task.submission ??= { taskId, promptId, ...submission };
+  // Without its credentials it would be another one.
+  if (!submission?.hadCredentials) task.workflow ??= workflow;
 }
 
 /** Mostly only the number has changed; but other hosts may have had it meanwhile, and its page may have heard them. */
@@ -171,7 +177,8 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   lookAround(c, task);
   // A server is remembered only with its word that it took the prompt.
   if (serverId !== undefined) markAccepted(c, task);
-  else writeJournal(c, task, { for: "progress", task: task.id });
+  tab.claiming += 1;
+  writeNow(c, task, { for: "adoption", task: task.id, tabId: tab.tabId });
 }
 
 /** It may be at any of these servers, or nowhere. */
@@ -214,13 +221,14 @@ export function superseded(
   { generation, ...purpose }: WritePurpose & { readonly generation: number },
 ): void {
   const tab = c.tabs.get(task.tabId);
+  const again = purpose.for === "adoption" ? { for: "progress" as const, task: task.id } : purpose;
   // Our own claim came between: the write only carries the old number.
-  if (generation < task.generation) writeJournal(c, task, purpose);
+  if (generation < task.generation) writeJournal(c, task, again);
   else if (!tab || (tab.ports.size === 0 && tab.claiming === 0)) handOver(c, task);
   else {
     const { tabId, secret: tabSecret } = tab;
     tab.claiming += 1;
-    tab.heldWrites.push(purpose);
+    tab.heldWrites.push(again);
     c.lastKey += 1;
     c.claims.set(c.lastKey, { for: "again", tabId });
     c.effects.push({ do: "claim-journal", claim: c.lastKey, tabId, tabSecret });
@@ -251,10 +259,12 @@ const postsOf = ({ stage: { at }, posts, serverKey }: Task): number =>
 /** The other host has sent it, or was about to: looked for, like after any POST without an answer. */
 function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
   const { at } = task.stage;
-  if ((at !== "journalling" && at !== "waiting" && at !== "committing") || entry.serverKey === undefined)
-    return;
+  const isHere = at === "journalling" || at === "waiting" || at === "committing";
+  const isSought = task.adopted && !task.accepted && at === "queued";
+  if ((!isHere && !isSought) || entry.serverKey === undefined) return;
   if (task.stage.at === "journalling")
     for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });
+  takeWorkflow(task, entry);
   leaveServer(c, task);
   task.posts = entry.posts;
   task.clientId = entry.clientId;

@@ -81,7 +81,7 @@ export interface Tab {
   readonly ports: Set<PortKey>;
   /** The servers this tab may see and use, by its own names for them. */
   readonly servers: Map<string, DeclaredServer>;
-  /** Claims under way. What is written before they are answered would carry a generation of the past. */
+  /** Claims and adoptions under way. What is written before they are answered would carry a generation of the past. */
   claiming: number;
   readonly heldWrites: WritePurpose[];
 }
@@ -198,7 +198,7 @@ export interface Task {
   /** The client id under which it was POSTed last. */
   clientId: string | undefined;
   /** What happens when the page goes: undefined keeps it. */
-  readonly cancelAfterMs: number | undefined;
+  cancelAfterMs: number | undefined;
   /** When it will be cancelled unless the page comes back; epoch milliseconds. */
   cancelAt: number | undefined;
   /** Taken over from another host, and no frame of it has come yet: it is asked for more often. */
@@ -292,7 +292,9 @@ export type WritePurpose =
   | { readonly for: "post"; readonly task: string }
   | { readonly for: "ending"; readonly task: string }
   | { readonly for: "cancel"; readonly task: string }
-  | { readonly for: "progress"; readonly task: string };
+  | { readonly for: "progress"; readonly task: string }
+  /** The first of a task that only its tab remembers: another host may write the same one just now. */
+  | { readonly for: "adoption"; readonly task: string; readonly tabId: string };
 
 /** What a claim was for. */
 export type ClaimPurpose =

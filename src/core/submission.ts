@@ -4,7 +4,7 @@ import { type WireError, wireError } from "../protocol/errors.ts";
 import { refused } from "./access.ts";
 import { answer } from "./delivery.ts";
 import { isRefusal, unauthorized } from "./diagnosis.ts";
-import type { CallKey, HttpAnswer, TabRequest } from "./facts.ts";
+import type { CallKey, DeclaredServer, HttpAnswer, TabRequest } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
@@ -43,7 +43,7 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
   const known = c.tasks.get(submission.taskId);
   if (known?.tabId === tab.tabId) {
     if (known.adopted && !known.accepted && known.workflow === undefined && !isOver(known))
-      resume(c, known, request, call);
+      resume(c, tab, known, request, call);
     // The answer was not heard; while the journal is writing, this call waits for it, too.
     else if (known.stage.at === "journalling") known.stage.calls.push(call);
     else answer(c, call, { ok: snapshotOf(known) });
@@ -54,12 +54,11 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
     answer(c, call, { error: refusal });
     return;
   }
-  const all = [...tab.servers.values()];
   const task = newTask(c, tab, {
     id: submission.taskId,
     promptId: submission.promptId,
     label: submission.label,
-    candidates: submission.server === undefined ? all : all.filter(({ id }) => id === submission.server),
+    candidates: candidatesFor(tab, submission),
     cancelAfterMs: submission.cancelAfterMs,
   });
   task.submission = submission;
@@ -79,12 +78,15 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
  */
 function resume(
   c: Coordinator,
+  tab: Tab,
   task: Task,
   { submission, workflow }: Pick<SubmitRequest, "submission" | "workflow">,
   call: CallKey,
 ): void {
   task.submission = submission;
   task.workflow = workflow;
+  task.candidates = candidatesFor(tab, submission);
+  task.cancelAfterMs = submission.cancelAfterMs;
   if (c.journal === "indexeddb" && !c.journalDegraded) {
     leaveServer(c, task);
     task.suspicion = undefined;
@@ -92,10 +94,18 @@ function resume(
     task.stage = { at: "journalling", calls: [call], since: c.moment.now };
     writeJournal(c, task, { for: "submission", task: task.id });
   } else {
+    const [first] = task.candidates;
+    if (first && !task.candidates.some(({ key }) => key === task.serverKey)) {
+      leaveServer(c, task);
+      bindTo(c, task, first);
+    }
     unsure(c, task, "its host died");
     answer(c, call, { ok: snapshotOf(task) });
   }
 }
+
+const candidatesFor = (tab: Tab, { server }: SubmitRequest["submission"]): DeclaredServer[] =>
+  [...tab.servers.values()].filter(({ id }) => server === undefined || id === server);
 
 export function leaveServer(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);

@@ -261,8 +261,10 @@ export function writeJournal(c: Coordinator, task: Task, purpose: WritePurpose):
   const tab = c.tabs.get(task.tabId);
   if (tab && tab.claiming > 0) {
     tab.heldWrites.push(purpose);
-    return;
-  }
+  } else writeNow(c, task, purpose);
+}
+
+export function writeNow(c: Coordinator, task: Task, purpose: WritePurpose): void {
   c.lastKey += 1;
   c.writes.set(c.lastKey, { ...purpose, generation: task.generation });
   const isNew = !task.journalled;
