@@ -205,6 +205,7 @@ export function createComfyServer(options: ComfyServerOptions = {}): ComfyServer
     enqueue(prompt: Prompt) {
       const entry: PromptEntry = {
         promptId: prompt.promptId,
+        askedId: prompt.askedId,
         clientId: prompt.clientId,
         number: prompt.number,
         acceptedAt: clock.now,

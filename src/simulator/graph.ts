@@ -21,6 +21,8 @@ export const classOf = (node: GraphNode): string => String(node.class_type);
 export interface Prompt {
   readonly number: number;
   readonly promptId: string;
+  /** The id that the client chose: before 0.3.45 the server takes another one. */
+  readonly askedId: string | undefined;
   readonly graph: Graph;
   readonly extraData: JsonObject;
   readonly outputs: readonly string[];

@@ -6,6 +6,8 @@ export type Ending = "success" | "error" | "interrupted";
 /** One accepted `POST /prompt`. The same prompt id may stand in several: ComfyUI runs each. */
 export interface PromptEntry {
   readonly promptId: string;
+  /** The id that the client chose: before 0.3.45 the server takes another one. */
+  readonly askedId: string | undefined;
   readonly clientId: unknown;
   readonly number: number;
   readonly acceptedAt: number;

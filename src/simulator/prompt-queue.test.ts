@@ -6,6 +6,7 @@ import { createPromptQueue, Incomparable, type PromptQueue } from "./prompt-queu
 const prompt = (number: number, promptId = `id-${number}`): Prompt => ({
   number,
   promptId,
+  askedId: undefined,
   graph: {},
   extraData: {},
   outputs: [],

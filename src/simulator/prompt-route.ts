@@ -41,6 +41,7 @@ export function postPrompt(body: unknown, state: ServerState): Answer {
   const prompt: Prompt = {
     number,
     promptId,
+    askedId: typeof fields.prompt_id === "string" ? fields.prompt_id : undefined,
     graph,
     extraData: keptExtraData(extraData, fields, state),
     outputs,

@@ -1,6 +1,6 @@
 import type { PortTaskEvent } from "../protocol/tasks.ts";
 import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
-import { type Kind, shownBy } from "./workflows.ts";
+import { type Kind, markOfPicture, shownBy } from "./workflows.ts";
 
 /** What is known of one task from outside: what its tab asked for, and what it was told. */
 export interface Entry {
@@ -11,6 +11,8 @@ export interface Entry {
   readonly kind: Kind;
   readonly tabId: string;
   readonly cancelAfterMs: number | undefined;
+  /** The one address where it may run. */
+  readonly site: string | undefined;
   readonly submittedAt: number;
   /** Whether its tab has been promised that the task exists. */
   promised: boolean;
@@ -20,6 +22,8 @@ export interface Entry {
   /** `cancel()` said that it stopped because of this. */
   stopped: boolean;
   dismissed: boolean;
+  /** Under which id a server runs it, by the word of its host. */
+  acceptedAs: string | undefined;
   told: PortTaskEvent | undefined;
   /** How often an ending was heard, in all page instances. */
   tellings: number;
@@ -32,6 +36,8 @@ export interface Book {
   /** The tab has a host that knows it, until it has left. */
   came(tabId: string): void;
   left(tabId: string): void;
+  /** Prompts that somebody else has deleted or stopped. */
+  readonly meddled: Set<string>;
   /** Compares what a tab hears with whose it is. @throws Error */
   heard(tabId: string, event: PortTaskEvent): void;
 }
@@ -47,6 +53,7 @@ export function createBook(
   isMortal: () => boolean,
 ): Book {
   const entries = new Map<string, Entry>();
+  const meddled = new Set<string>();
   /** By tab: since when it is away, and its absences until now. */
   const awaySince = new Map<string, number>();
   const absences = new Map<string, { readonly until: number; readonly ms: number }[]>();
@@ -64,17 +71,21 @@ export function createBook(
   function runs(promptId: string): PromptEntry[] {
     const found: PromptEntry[] = [];
     for (const server of servers)
-      for (const entry of server.log.prompts) if (entry.promptId === promptId) found.push(entry);
+      for (const entry of server.log.prompts)
+        if (entry.promptId === promptId || entry.askedId === promptId) found.push(entry);
     return found;
   }
 
   /** Whether some server could still say how it ended. */
   function isOnRecord(promptId: string): boolean {
+    const ids = new Set([promptId, ...runs(promptId).map((run) => run.promptId)]);
     return servers.some((server) => {
       server.advanceTo(now());
       if (!server.isUp) return false;
-      const { body } = server.request("GET", `/history/${promptId}`);
-      return typeof body === "string" && body.includes(promptId);
+      return [...ids].some((id) => {
+        const { body } = server.request("GET", `/history/${id}`);
+        return typeof body === "string" && body.includes(id);
+      });
     });
   }
 
@@ -90,6 +101,9 @@ export function createBook(
     if (told) return;
     entry.told = event;
     const all = runs(promptId);
+    // Below 0.3.45 a server runs it under an id of its own, which only an answer tells.
+    const isUnknown = all.length > 0 && !all.some((run) => run.promptId === (entry.acceptedAs ?? promptId));
+    const isOwn = all.length === 1 && !isExcused() && !isUnknown;
     const isAlive = all.some((run) => run.ending === undefined && run.removed === undefined);
     const did = (ending: PromptEntry["ending"]) => all.some((run) => run.ending === ending);
     switch (event.type) {
@@ -100,7 +114,7 @@ export function createBook(
       case "failed":
         if (event.error.code === "node-failed")
           check(did("error"), "G2", `${entry.taskId} failed only in the words of the host`);
-        if (event.error.code === "host-lost" && !isExcused())
+        if (event.error.code === "host-lost" && !isExcused() && !isUnknown)
           check(
             !isAlive && !isOnRecord(promptId),
             "G2",
@@ -116,17 +130,29 @@ export function createBook(
             `nobody has cancelled ${entry.taskId}, and its tab was not away for long`,
           );
         // A journal that lives again says what was before it failed: not that the prompt has been sent since.
-        if (all.length === 1 && !isExcused() && !isMortal()) {
+        if (isOwn && !isMortal()) {
           check(!isAlive, "G2", `${entry.taskId} is cancelled and goes on`);
           check(
             !(did("success") || did("error")) || !isOnRecord(promptId),
             "G2",
             `${entry.taskId} is cancelled and has ended by itself`,
           );
+          check(
+            event.by === "owner" || meddled.has(all[0]!.promptId),
+            "G2",
+            `${entry.taskId} was cancelled by its owner, and is told by another`,
+          );
         }
         return;
       case "lost":
-        if (all.length > 1 || isExcused()) return;
+        if (!isOwn) return;
+        check(
+          !all.some(({ removed }) => removed === "deleted" || removed === "cancelled") ||
+            meddled.has(all[0]!.promptId) ||
+            isMortal(),
+          "G2",
+          `${entry.taskId} was cancelled by its owner, and is told lost`,
+        );
         check(!isAlive, "G2", `${entry.taskId} is lost and goes on`);
         check(!isOnRecord(promptId), "G2", `${entry.taskId} is lost, and in the history`);
     }
@@ -134,6 +160,7 @@ export function createBook(
 
   return {
     entries,
+    meddled,
     runs,
     came(tabId) {
       const since = awaySince.get(tabId);
@@ -151,6 +178,16 @@ export function createBook(
       check(entry?.tabId === tabId, "G1", `tab ${tabId} hears of ${event.taskId}`);
       if (!entry) return;
       switch (event.type) {
+        case "accepted":
+          entry.acceptedAs = event.promptId;
+          return;
+        case "preview":
+          check(
+            markOfPicture(event.image) === entry.mark,
+            "G1",
+            `${entry.taskId} gets the preview of ${markOfPicture(event.image)}`,
+          );
+          return;
         case "text":
           check(event.text === `mark ${entry.mark}`, "G1", `${entry.taskId} hears "${event.text}"`);
           return;

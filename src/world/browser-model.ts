@@ -1,13 +1,14 @@
+import { isObject } from "../comfy/json.ts";
 import type { Effect } from "../core/effects.ts";
 import type { Fact } from "../core/facts.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import type { Agenda } from "./agenda.ts";
-import type { Book } from "./book.ts";
+import { type Book, check } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import { createHostModel, type HostModel } from "./host-model.ts";
 import type { Network } from "./network-model.ts";
 import type { Identity, PageMeans, PageModel } from "./page.ts";
-import { createPage } from "./page-model.ts";
+import { createPage, helloOf } from "./page-model.ts";
 import { createStorage, type Storage } from "./storage-model.ts";
 
 /** One tab, across its pages. */
@@ -35,6 +36,8 @@ export interface Browser {
   /** A page is loaded in this tab, and claims the tab's identity. */
   load(tab: TabModel): void;
   unload(tab: TabModel, goodbye: boolean): void;
+  /** A stranger says hello to the page's host as that tab, and must learn nothing. */
+  impersonate(page: PageModel): void;
   /** The worker's process ends. Where there are locks its own is free, which every page sees within 250 ms. */
   killHost(host: HostModel | undefined): void;
   /** A page has lost patience with the hung host: its lock is stolen, all pages go, and the name with them. */
@@ -190,6 +193,29 @@ export function createBrowser(browser: BrowserMeans): Browser {
       tab.page = undefined;
       tabOf.delete(page);
       page.end(goodbye);
+    },
+    impersonate(page) {
+      const { host, identity } = page;
+      if (!page.greeted || host?.state !== "live") return;
+      ports += 1;
+      calls += 1;
+      const port = ports;
+      host.addPort(port, {
+        events: (_, events) =>
+          check(!events.some(({ kind }) => kind === "task"), "G1", "a stranger hears of a task"),
+        answer: (_, answer) =>
+          check(
+            "ok" in answer && isObject(answer.ok) && "refused" in answer.ok,
+            "G1",
+            "a stranger is welcome",
+          ),
+      });
+      const hello = helloOf({ ...identity, secret: "guessed" }, network.sites, true);
+      host.tell({ type: "tab-said-hello", port, call: calls, hello });
+      agenda.after(1_000, () => {
+        host.removePort(port);
+        host.tell({ type: "tab-gone", port });
+      });
     },
     killHost(host) {
       if (!host || !serveNoMore(host)) return;

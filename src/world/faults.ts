@@ -86,6 +86,10 @@ export const faults = {
     page?.suspend();
     world.agenda.after(dice.whole(100, minute), () => page?.resume());
   }),
+  /** Who has seen its id, and not its secret. */
+  "tab-impersonated": tabFault((world, { page }) => {
+    if (page) world.browser.impersonate(page);
+  }),
   "tab-storage-cleared": tabFault((world, tab) => {
     world.browser.unload(tab, false);
     tab.stored = undefined;
@@ -227,18 +231,37 @@ export const faults = {
       server.resumePublisher();
     });
   }),
-  "prompt-deleted": promptFault((_, server, promptId) => {
+  "prompt-deleted": promptFault((world, server, promptId) => {
+    world.book.meddled.add(promptId);
     server.request("POST", "/queue", JSON.stringify({ delete: [promptId] }));
   }),
-  "prompt-interrupted": promptFault((_, server, promptId) => {
+  "prompt-interrupted": promptFault((world, server, promptId) => {
+    world.book.meddled.add(promptId);
+    // Below 0.3.57 it hits whatever runs.
+    for (const { promptId, startedAt, endedAt } of server.log.prompts)
+      if (startedAt !== undefined && endedAt === undefined) world.book.meddled.add(promptId);
     server.request("POST", "/interrupt", JSON.stringify({ prompt_id: promptId }));
   }),
-  "queue-cleared": serverFault((_, server) => {
+  "queue-cleared": serverFault((world, server) => {
+    for (const { promptId } of server.log.prompts) world.book.meddled.add(promptId);
     server.request("POST", "/queue", JSON.stringify({ clear: true }));
   }),
   "history-cleared": serverFault((world, server) => {
     forget(world, server);
     server.request("POST", "/history", JSON.stringify({ clear: true }));
+  }),
+  /** A server speaks of a prompt that runs at another one. */
+  "server-forges": serverFault((world, server, dice) => {
+    const at = world.network.sites.find(({ servers }) => servers.includes(server));
+    const elsewhere = [...world.book.entries.values()].filter(
+      ({ site, told }) => site !== undefined && site !== at?.url && !told,
+    );
+    const prompt_id = dice.pick(elsewhere)?.promptId;
+    if (prompt_id === undefined) return;
+    server.emit("execution_start", { prompt_id });
+    server.emit("executed", { prompt_id, node: "2", display_node: "2", output: { mark: [-1] } });
+    server.emit("execution_success", { prompt_id });
+    server.emit("executing", { prompt_id, node: null });
   }),
   "others-work": serverFault((_, server, dice) => {
     for (let count = dice.whole(1, 4); count > 0; count -= 1) {

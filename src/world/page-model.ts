@@ -1,4 +1,5 @@
-import type { TabRequest } from "../core/facts.ts";
+import type { PortHello, TabRequest } from "../core/facts.ts";
+import type { ServerKey } from "../protocol/ids.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import { type Answer, acknowledgeEvery, type HostEvent, type Welcome } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
@@ -29,6 +30,30 @@ interface Link {
   upAt: number;
   downAt: number;
   taken: number;
+}
+
+export function helloOf(
+  { tabId, secret: tabSecret, tasks, isNew }: Identity,
+  sites: PageMeans["sites"],
+  hasLock: boolean,
+): PortHello {
+  const servers = sites.map(({ url }) => ({
+    id: url,
+    key: url as ServerKey,
+    url,
+    weight: 1,
+    broadcastTypes: [],
+  }));
+  return {
+    tabId,
+    tabSecret,
+    windowId: "window",
+    servers,
+    tasks: [...tasks.values()],
+    previews: "newest",
+    hasLock,
+    isNew,
+  };
 }
 
 /** One page of one tab, as the client library behaves: its link to whatever host there is, and what it heard. */
@@ -133,23 +158,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         greeted(made, welcome);
         if (!means.hasLocks) ping();
       });
-      const { tabId, secret: tabSecret, tasks } = page.identity;
-      const said = {
-        tabId,
-        tabSecret,
-        windowId: "window",
-        servers: means.sites.map(({ url }) => ({
-          id: url,
-          key: url as never,
-          url,
-          weight: 1,
-          broadcastTypes: [],
-        })),
-        tasks: [...tasks.values()],
-        previews: "newest" as const,
-        hasLock: means.hasLocks,
-        isNew: page.identity.isNew,
-      };
+      const said = helloOf(page.identity, means.sites, means.hasLocks);
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
     };
     hello();
@@ -189,7 +198,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   function logOf(taskId: string): TaskLog {
     let log = logs.get(taskId);
     if (!log) {
-      log = { lastSeq: 0, ending: undefined, adrift: false, known: false };
+      log = { lastSeq: 0, ending: undefined, adrift: false, known: false, heardNode: false };
       logs.set(taskId, log);
     }
     return log;
@@ -200,6 +209,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     take(event.event);
     const { taskId, type } = event.event;
     const log = logs.get(taskId);
+    if (log && type === "node") log.heardNode = true;
     if (!log || (type !== "accepted" && !isEnding(event.event))) return;
     const at = event.event.type === "accepted" ? event.event : undefined;
     remember(taskId, log, at?.promptId, at?.serverId);

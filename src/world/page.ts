@@ -24,6 +24,8 @@ export interface TaskLog {
   adrift: boolean;
   /** The host has said that it exists. */
   known: boolean;
+  /** What runs has been told live. */
+  heardNode: boolean;
 }
 
 /** What a page has around it. */

@@ -84,7 +84,7 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     tabs: dice.whole(1, 4),
     sites: dice.chance(0.6) ? 1 : 2,
     serversPerSite: dice.chance(0.04) ? 2 : 1,
-    version: dice.pick(["0.33.0", "0.33.0", "0.12.1", "0.3.64"])!,
+    version: dice.pick(["0.33.0", "0.33.0", "0.33.0", "0.12.1", "0.12.1", "0.3.64", "0.3.64", "0.3.42"])!,
     hasLocks: dice.chance(0.8),
     isSolo: dice.chance(0.15),
     acts: acts.map((act) => ({ ...act, gap: dice.whole(1, pace) })),
@@ -94,6 +94,8 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
 /** The longest time between two acts where nothing happens, and for all to settle afterwards. */
 const patienceMs = 15_000;
 const settleMs = 600_000;
+/** Patience with a silent socket doubles up to a minute, and a task of these lasts twelve seconds. */
+const hearingTries = 12;
 
 /** Runs one seed from its start to its end. */
 export function simulate(seed: number, options: SimulationOptions = {}): Outcome {
@@ -121,6 +123,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
     transcript?.note("all faults end");
     heal(world);
     settle(world);
+    if (!world.isDivided && world.dice.chance(0.3)) checkHearing(world);
     checkReload(world);
     checkWorld(world);
   } catch (error) {
@@ -163,18 +166,18 @@ function outcomeOf(world: World, seed: number, happened: FaultKind[], failure: s
 
 const awake = ({ page }: TabModel): boolean => page?.isReady === true && page.isAlive && !page.isStill;
 
-function submit(world: World, dice: Dice): void {
+function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string } = {}): string | undefined {
   const tab = dice.pick(world.browser.tabs.filter(awake));
   const page = tab?.page;
-  if (!page) return;
+  if (!page) return undefined;
   const mark = world.book.entries.size + 1;
   const taskId = `task-${mark}`;
   const hex = (digits: number): string =>
     Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
   const promptId = `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
-  const kind = dice.pick(kinds)!;
+  const kind = wanted.kind ?? dice.pick(kinds)!;
   const cancelAfterMs = dice.chance(0.15) ? dice.whole(1_000, 30_000) : undefined;
-  const server = dice.chance(0.3) ? dice.pick(world.network.sites)?.url : undefined;
+  const server = wanted.site ?? (dice.chance(0.3) ? dice.pick(world.network.sites)?.url : undefined);
   const entry = {
     taskId,
     promptId,
@@ -182,12 +185,14 @@ function submit(world: World, dice: Dice): void {
     kind,
     tabId: page.identity.tabId,
     cancelAfterMs,
+    site: server,
     submittedAt: world.agenda.now,
     promised: false,
     refused: undefined as string | undefined,
     cancelAsked: false,
     stopped: false,
     dismissed: false,
+    acceptedAs: undefined,
     told: undefined,
     tellings: 0,
   };
@@ -208,6 +213,7 @@ function submit(world: World, dice: Dice): void {
       page.takeSnapshot(answer.ok as TaskSnapshot);
     }
   });
+  return taskId;
 }
 
 function pickTask(world: World, dice: Dice, ended: boolean) {
@@ -279,6 +285,18 @@ function settle(world: World): void {
     if (list.length === 0) return;
     if (world.agenda.now >= limit) throw new Error(`G2 is broken: silence: ${list.join("; ")}`);
   }
+}
+
+/** A socket that hears nothing has to be noticed by silence: one task after the other, until one is told live. */
+function checkHearing(world: World): void {
+  for (const { url } of world.network.sites)
+    for (let tries = 1; ; tries += 1) {
+      const taskId = submit(world, world.dice, { kind: "long", site: url });
+      settle(world);
+      const logs = world.browser.tabs.flatMap(({ page }) => page?.logs.get(taskId ?? "") ?? []);
+      if (taskId === undefined || logs.some(({ heardNode }) => heardNode)) break;
+      if (tries >= hearingTries) throw new Error(`G3 is broken: nothing is heard of what runs at ${url}`);
+    }
 }
 
 /** Every tab is loaded anew, perhaps under a new host, and finds what it has not dismissed. */

@@ -6,6 +6,15 @@ export type Kind = "quick" | "steps" | "fails" | "long" | "blocked" | "unheard" 
 const mark = ["INT", { default: 0 }] as const;
 const inWorld = { category: "world", module: "world" };
 
+/** As wide as its mark, where that is one of a tab's tasks. */
+const pictureOf = (mark: number) => {
+  const width = Math.min(mark, 1_000);
+  return { width, height: 1, pixels: () => new Uint8Array(3 * width) };
+};
+
+/** A PNG says its width here. */
+export const markOfPicture = (image: ArrayBuffer): number => new DataView(image).getUint32(16);
+
 /**
  * Nodes that cost nothing to simulate. Each says in all its frames whose it is (its `mark`), so that one
  * that reaches another task gives itself away, also those that carry no prompt id.
@@ -25,7 +34,10 @@ export const worldNodes: readonly NodeType[] = [
       for (let step = 0; step < steps!; step += 1) {
         yield delay!;
         if (step === failAt) throw new NodeException("RuntimeError", `mark ${inputs.mark}`);
-        yield* update(step + 1);
+        yield* update(
+          step + 1,
+          step === 0 ? { format: "png", picture: pictureOf(Number(inputs.mark)) } : undefined,
+        );
         if (step % 2 === 0) node.sendText(`mark ${inputs.mark}`, step % 4 === 0 ? "client" : "everybody");
       }
       return { values: [inputs.mark], ui: { mark: [inputs.mark] } };

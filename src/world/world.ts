@@ -1,4 +1,5 @@
 import { present } from "../comfy/json.ts";
+import { abilities } from "../comfy/versions.ts";
 import type { Effect } from "../core/effects.ts";
 import type { Fact } from "../core/facts.ts";
 import { type ComfyServer, createComfyServer, type PromptEntry } from "../simulator/index.ts";
@@ -143,7 +144,8 @@ export const isSplit = (world: World): boolean => isMortal(world) && world.brows
 
 /** @throws Error when hosts and servers together break a promise that none of them sees alone */
 export function checkWorld(world: World): void {
-  const { browser, book } = world;
+  const { browser, book, servers } = world;
+  const hasOldServers = servers.some(({ version }) => !abilities(version).chosenPromptId);
   let again = 0;
   for (const entry of book.entries.values()) {
     const all = book.runs(entry.promptId);
@@ -155,11 +157,23 @@ export function checkWorld(world: World): void {
     // A host that hung since it was submitted, and that nobody could tell to retire, finds no trace of it.
     if (!entry.dismissed || browser.hasLocks) again += Math.max(0, runs.length - 1);
   }
+  // A server that makes ids of its own cannot be asked for a prompt whose answer was lost.
   check(
-    again <= world.repeats || world.isDivided || isMortal(world),
+    hasOldServers || again <= world.repeats || world.isDivided || isMortal(world),
     "G5",
     `prompts have run again ${again} times`,
   );
+  for (const { url, servers } of world.network.sites)
+    for (const { log } of servers)
+      for (const { promptId, askedId } of log.prompts)
+        for (const entry of book.entries.values())
+          check(
+            entry.site === undefined ||
+              entry.site === url ||
+              (entry.promptId !== promptId && entry.promptId !== askedId),
+            "G6",
+            `${entry.taskId} is sent to ${url}, where it may not run`,
+          );
   for (const host of browser.hosts)
     if (host.state === "live") {
       const { tasks, requests, timers, writes } = host.coordinator;
