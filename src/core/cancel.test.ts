@@ -32,6 +32,14 @@ describe("cancel", () => {
     expect(host.pending("/prompt")).toEqual([]);
   });
 
+  test("that is repeated says the same again: its first answer may have died with a host", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    const { taskId } = anna.submit("portrait");
+    anna.call({ method: "cancel", taskId });
+    expect(anna.call({ method: "cancel", taskId }).answer).toEqual({ ok: true });
+  });
+
   test("stops a running task by its id, and resolves after the ending was told", () => {
     const { host, anna, promptId, taskId } = accepted("0.33.0");
     host.say({ type: "execution_start", promptId });

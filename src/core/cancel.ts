@@ -16,7 +16,10 @@ const againAfterMs = 2_000;
 /** Stops the owner's own task and nothing else. The intent stays, also after the call has answered `false`. */
 export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
   if (task.stage.at === "settled") {
-    answer(c, call, { ok: false });
+    // The call may be repeated: the host that did it died before it could say so.
+    answer(c, call, {
+      ok: task.record.items().some((event) => event.type === "cancelled" && event.by === "owner"),
+    });
     return;
   }
   if (task.cancel?.hopeless) {

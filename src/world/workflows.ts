@@ -1,7 +1,7 @@
 import { NodeException, type NodeType } from "../simulator/index.ts";
 
 /** What a task of the simulation does at the server. */
-export type Kind = "quick" | "steps" | "fails" | "long" | "blocked" | "unheard" | "invalid";
+export type Kind = "quick" | "steps" | "fails" | "long" | "blocked" | "unheard" | "unstoppable" | "invalid";
 
 const mark = ["INT", { default: 0 }] as const;
 const inWorld = { category: "world", module: "world" };
@@ -51,6 +51,17 @@ export const worldNodes: readonly NodeType[] = [
     isOutput: true,
     run: (inputs) => ({ values: [], ui: { mark: [inputs.mark] } }),
   },
+  {
+    ...inWorld,
+    name: "WorldWait",
+    inputs: { required: { mark, source: ["*", {}], delay_ms: ["INT", {}] } },
+    outputs: [],
+    isOutput: true,
+    *run(inputs) {
+      yield Number(inputs.delay_ms);
+      return { values: [], ui: { mark: [inputs.mark] } };
+    },
+  },
 ];
 
 /** The nodes that have an output where all goes well. */
@@ -61,6 +72,7 @@ export const shownBy: Readonly<Record<Kind, readonly string[]>> = {
   long: ["1", "2"],
   blocked: ["2"],
   unheard: ["1", "2"],
+  unstoppable: ["1", "2"],
   invalid: [],
 };
 
@@ -90,6 +102,12 @@ export function workflowOf(kind: Kind, mark: number): string {
     // Longer than the server leaves a socket in silence: only look-ups see it end.
     case "unheard":
       return JSON.stringify({ 1: steps(1, 9_000), 2: show });
+    // Its last node never looks whether it shall stop, and nothing comes after it (ComfyUI execution.py).
+    case "unstoppable":
+      return JSON.stringify({
+        1: steps(1, 50),
+        2: { class_type: "WorldWait", inputs: { mark, source: ["1", 0], delay_ms: 4_000 } },
+      });
     case "invalid":
       return JSON.stringify({ 1: { class_type: "WorldSteps", inputs: { mark } } });
   }
