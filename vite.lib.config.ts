@@ -7,6 +7,8 @@ const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { versio
 const entry = process.env.ENTRY ?? "index";
 const entries: Record<string, { source: string; external: RegExp | undefined }> = {
   index: { source: "src/client/index.ts", external: /^(comlink|nanoid)$/ },
+  // For pages without a bundler, which would not find Comlink and nanoid.
+  standalone: { source: "src/client/index.ts", external: undefined },
   worker: { source: "src/worker/main.ts", external: undefined },
   react: { source: "src/client/react/index.ts", external: /^react$/ },
   vue: { source: "src/client/vue/index.ts", external: /^vue$/ },

@@ -1,69 +1,140 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync } from "node:fs";
 import { join } from "node:path";
+import { build as esbuild } from "esbuild";
 import { build, preview } from "vite";
-import { expect, test } from "./fixtures.ts";
+import type { Simulator } from "../src/simulator/http-server.ts";
+import { type App, readmeExample } from "./packaged/app.ts";
+import { expect, expectTwoTabs, test } from "./packaged/fixtures.ts";
 
-const npm = (args: readonly string[], cwd: string): string =>
-  execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], timeout: 60_000 });
+const page = '<!doctype html><script type="module" src="main.js"></script>';
+const dist = "node_modules/comfy-tabs/dist";
 
-/** The example that the README promises to work when pasted. */
-function readmeExample(): string {
-  const blocks = [...readFileSync("README.md", "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
-    ([, code]) => code,
-  );
-  const example = blocks.find((code) => code?.includes('from "comfy-tabs"'));
-  if (!example) throw new Error("the README has no example");
-  return example;
+/** A page that has no bundler: the two files of the package that it needs, and its script. */
+function plainPage(app: App, script: string): string {
+  app.write({ "site/index.html": page, "site/main.js": script.replace("comfy-tabs", "./standalone.js") });
+  for (const file of ["standalone.js", "worker.js"])
+    cpSync(join(app.folder, dist, file), join(app.folder, "site", file));
+  return join(app.folder, "site");
 }
 
-/** An empty Vite app with the package as npm installs it; what it depends on is packed from here, too. */
-function appWith(main: string): string {
-  const app = mkdtempSync(join(tmpdir(), "comfy-tabs-app-"));
-  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { dependencies: object };
-  const tarballs = [".", ...Object.keys(dependencies).map((name) => `./node_modules/${name}`)].map(
-    (folder) => {
-      const made = npm(["pack", folder, "--json", "--ignore-scripts", "--pack-destination", app], ".");
-      return `./${(JSON.parse(made) as { filename: string }[])[0]?.filename}`;
-    },
-  );
-  writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
-  npm(["install", "--no-audit", "--no-fund", "--offline", ...tarballs], app);
-  writeFileSync(join(app, "index.html"), '<!doctype html><script type="module" src="/main.ts"></script>');
-  writeFileSync(join(app, "main.ts"), main);
-  return app;
-}
+const policy = ({ url }: Simulator): string =>
+  `default-src 'self'; connect-src ${url} ${url.replace("http", "ws")}`;
 
 test("the package runs in an empty Vite app, as the README shows it, in two tabs over one socket", async ({
   comfy,
   context,
+  makeApp,
 }) => {
   test.setTimeout(180_000);
-  const example = readmeExample().replaceAll("http://127.0.0.1:8188", comfy.url);
+  const example = readmeExample(comfy.url);
   expect(example.trim().split("\n").length).toBeLessThanOrEqual(25);
-  const app = appWith(example);
-  try {
-    await build({ root: app, configFile: false, logLevel: "error", build: { target: "es2022" } });
-    const server = await preview({
-      root: app,
-      configFile: false,
-      logLevel: "error",
-      preview: { port: 0, host: "127.0.0.1" },
-    });
-    const url = server.resolvedUrls?.local[0] ?? "";
-    const outputs = [1, 2].map(async () => {
-      const page = await context.newPage();
-      const result = page.waitForEvent("console", {
-        predicate: (message) => message.type() === "log" && message.args().length === 2,
-      });
-      await page.goto(url);
-      return (await result).args()[0]?.jsonValue();
-    });
-    expect(await Promise.all(outputs)).toEqual([{ "2": { text: ["1"] } }, { "2": { text: ["1"] } }]);
-    expect(comfy.log.sockets).toHaveLength(1);
-    await new Promise((closed) => server.httpServer.close(closed));
-  } finally {
-    rmSync(app, { recursive: true, force: true });
-  }
+  const { folder: root, write } = makeApp();
+  write({ "index.html": page.replace("main.js", "/main.ts"), "main.ts": example });
+  const vite = { root, configFile: false, logLevel: "error" } as const;
+  await build({ ...vite, build: { target: "es2022" } });
+  const server = await preview({ ...vite, preview: { port: 0, host: "127.0.0.1" } });
+  await expectTwoTabs(context, server.resolvedUrls?.local[0] ?? "", comfy);
+  await new Promise((closed) => server.httpServer.close(closed));
+});
+
+test("the package runs in a bundle of esbuild's, with the worker copied beside it", async ({
+  comfy,
+  context,
+  makeApp,
+  serve,
+}) => {
+  const { folder, write } = makeApp();
+  write({ "main.ts": readmeExample(comfy.url), "site/index.html": page });
+  const outfile = join(folder, "site/main.js");
+  await esbuild({
+    entryPoints: [join(folder, "main.ts")],
+    outfile,
+    bundle: true,
+    format: "esm",
+    logLevel: "error",
+  });
+  cpSync(join(folder, dist, "worker.js"), join(folder, "site/worker.js"));
+  await expectTwoTabs(context, await serve(join(folder, "site")), comfy);
+});
+
+test("the package runs without a bundler, under a policy that allows the page's own files only", async ({
+  comfy,
+  context,
+  makeApp,
+  serve,
+}) => {
+  const site = plainPage(makeApp(), readmeExample(comfy.url));
+  const url = await serve(site, { "content-security-policy": policy(comfy) });
+  await expectTwoTabs(context, url, comfy);
+});
+
+test("the package runs where scripts need Trusted Types, with a worker that the app vouches for", async ({
+  comfy,
+  context,
+  makeApp,
+  serve,
+}) => {
+  const app = makeApp();
+  app.write({
+    "site/worker-of-mine.js": `
+      const policy = trustedTypes.createPolicy("my-app", { createScriptURL: (url) => url });
+      const url = policy.createScriptURL("/worker.js");
+      export const worker = (kind, name) =>
+        kind === "shared"
+          ? new SharedWorker(url, { type: "module", name, extendedLifetime: true })
+          : new Worker(url, { type: "module", name });`,
+  });
+  const example = readmeExample(comfy.url).replace("connect({", "connect({ worker,");
+  const site = plainPage(app, `import { worker } from "./worker-of-mine.js";\n${example}`);
+  const url = await serve(site, {
+    "content-security-policy": `${policy(comfy)}; require-trusted-types-for 'script'; trusted-types my-app default`,
+  });
+  await expectTwoTabs(context, url, comfy);
+
+  const [page] = context.pages();
+  const refusal = page?.evaluate(async (server) => {
+    const { connect } = (await import(
+      `${location.origin}/standalone.js`
+    )) as typeof import("../src/client/index.ts");
+    const told = await connect({ servers: [server], name: "other" }).catch((error: Error) => error.message);
+    return told;
+  }, comfy.url);
+  expect(await refusal).toContain("TrustedScriptURL");
+});
+
+test("importing any part of the package in Node is harmless, and connecting there is refused", ({
+  makeApp,
+}) => {
+  const app = makeApp();
+  app.write({
+    "node_modules/react/package.json": '{ "name": "react", "type": "module", "main": "index.js" }',
+    "node_modules/react/index.js":
+      "export const useMemo = () => {}, useState = useMemo, useSyncExternalStore = useMemo;",
+    "node_modules/vue/package.json": '{ "name": "vue", "type": "module", "main": "index.js" }',
+    "node_modules/vue/index.js":
+      "export const onMounted = () => {}, shallowRef = onMounted, toValue = onMounted, watch = onMounted;",
+    "main.js": `
+      const before = Object.keys(globalThis).join();
+      const parts = ["comfy-tabs", "comfy-tabs/react", "comfy-tabs/vue"];
+      const names = (await Promise.all(parts.map((part) => import(part)))).flatMap(Object.keys);
+      const { connect } = await import("comfy-tabs");
+      const code = await connect({ servers: ["http://127.0.0.1:8188"] }).catch((error) => error.code);
+      console.log(JSON.stringify({ code, names, clean: Object.keys(globalThis).join() === before }));`,
+  });
+  const said = execFileSync("node", ["main.js"], { cwd: app.folder, encoding: "utf8", timeout: 30_000 });
+  expect(JSON.parse(said)).toEqual({
+    code: "unsupported-environment",
+    clean: true,
+    names: [
+      "ComfyTabsError",
+      "connect",
+      "useComfy",
+      "useServers",
+      "useTask",
+      "useComfy",
+      "useServers",
+      "useTask",
+    ],
+  });
 });

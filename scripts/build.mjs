@@ -1,4 +1,4 @@
-/** Builds the package into `dist/`: types, the client, the worker as one self-contained file, the simulator, the command. */
+/** Builds the package into `dist/`: types, client, worker (one self-contained file), bindings, simulator, command. */
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { minify } from "terser";
@@ -12,13 +12,13 @@ for (const folder of ["comfy", "protocol", "core", "worker", "client", "simulato
     filter: (path) => !path.endsWith(".tsbuildinfo"),
   });
 
-for (const entry of ["index", "worker", "react", "vue", "simulator", "cli"]) {
+for (const entry of ["index", "standalone", "worker", "react", "vue", "simulator", "cli"]) {
   process.env.ENTRY = entry;
   await build({ configFile: "vite.lib.config.ts", logLevel: "warn" });
 }
 
 // Vite leaves the whitespace of ES libraries, for the sake of annotations that these files do not have.
-for (const entry of ["index", "worker", "react", "vue"]) {
+for (const entry of ["index", "standalone", "worker", "react", "vue"]) {
   const file = `dist/${entry}.js`;
   const { code } = await minify(readFileSync(file, "utf8"), {
     module: true,

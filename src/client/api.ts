@@ -30,9 +30,10 @@ export interface ConnectOptions {
   readonly mode?: "auto" | HostMode;
   /**
    * Where the worker is, for bundlers that do not follow the package's own URL: the address of
-   * `dist/worker.js` (self-contained, also unbundled), or a function that makes it. Default: beside the client.
+   * `dist/worker.js` (self-contained, also unbundled), or a function that makes it, as a module and with that
+   * name: it says who shares a host, and changes when one hangs. Default: beside the client.
    */
-  readonly worker?: string | URL | ((kind: "shared" | "dedicated") => SharedWorker | Worker);
+  readonly worker?: string | URL | ((kind: "shared" | "dedicated", name: string) => SharedWorker | Worker);
   /**
    * What becomes of tasks whose tab was closed, crashed or discarded: `"keep"` them for its return, or cancel
    * them when it has stayed away for so long. Default `"keep"`.

@@ -34,5 +34,5 @@ export interface Platform {
 export type WorkerSource =
   | string
   | URL
-  | ((kind: "shared" | "dedicated") => SharedWorker | Worker)
+  | ((kind: "shared" | "dedicated", name: string) => SharedWorker | Worker)
   | undefined;

@@ -8,7 +8,7 @@ export function sharedHost(source: WorkerSource, name: string): HostPort {
 }
 
 function makeWorker(source: WorkerSource, name: string): SharedWorker {
-  if (typeof source === "function") return source("shared") as SharedWorker;
+  if (typeof source === "function") return source("shared", name) as SharedWorker;
   // All tabs have to pass the same options: a tab that differs gets only an `error` event.
   if (source !== undefined)
     return new SharedWorker(source, { type: "module", name, extendedLifetime: true } as WorkerOptions);

@@ -10,7 +10,7 @@ export function soloHost(source: WorkerSource, name: string): HostPort {
 }
 
 function makeWorker(source: WorkerSource, name: string): Worker {
-  if (typeof source === "function") return source("dedicated") as Worker;
+  if (typeof source === "function") return source("dedicated", name) as Worker;
   if (source !== undefined) return new Worker(source, { type: "module", name });
   return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
 }
