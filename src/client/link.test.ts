@@ -147,7 +147,7 @@ describe("the death of the host", () => {
     await session.close();
     expect(await call).toBe("closed");
     await expect.poll(() => silent.envelopes.map(({ comfyTabs }) => comfyTabs)).toEqual(["goodbye"]);
-    expect(browser.locks.names()).toEqual(["comfy-tabs/1/host/scripted"]);
+    expect(browser.locks.names()).toEqual(["comfy-tabs/host/scripted"]);
   });
 });
 

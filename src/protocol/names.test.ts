@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { build } from "./build.ts";
 import type { Epoch, PortId, TabId } from "./ids.ts";
-import { hostLock, identityKey, identityLock, tabLock, workerName } from "./names.ts";
+import {
+  generationKey,
+  hostLock,
+  identityKey,
+  identityLock,
+  journalName,
+  tabLock,
+  workerName,
+} from "./names.ts";
 import { protocolVersion } from "./version.ts";
 
 const all = (what: string): string[] => [
@@ -14,8 +22,15 @@ const all = (what: string): string[] => [
 ];
 
 describe("a name that many tabs must agree on", () => {
-  test.each(all("x"))("%s holds the protocol's major version: another one never meets it", (name) => {
-    expect(name).toMatch(new RegExp(`^comfy-tabs/${protocolVersion.major}/`));
+  test("holds the protocol's major version where a worker of another one must not be met", () => {
+    expect(workerName("x")).toMatch(new RegExp(`^comfy-tabs/${protocolVersion.major}/`));
+    expect(generationKey("x")).toMatch(new RegExp(`^comfy-tabs/${protocolVersion.major}/`));
+  });
+
+  test("is the same in all versions where a tab takes along who it is and its tasks", () => {
+    for (const name of [...all("x").slice(1), journalName(workerName("x"))])
+      expect(name).not.toMatch(/^comfy-tabs\/\d/);
+    expect(journalName("comfy-tabs/2/x#7")).toBe(journalName(workerName("x")));
   });
 
   test("is its own for each purpose and for each that it names", () => {
@@ -30,11 +45,11 @@ describe("a name that many tabs must agree on", () => {
   test("is, letter by letter, what older builds of this version hold", () => {
     expect(all("x")).toEqual([
       "comfy-tabs/1/x",
-      "comfy-tabs/1/host/x",
-      "comfy-tabs/1/tab/x",
-      "comfy-tabs/1/identity/app/x",
-      "comfy-tabs/1/identity/x/tab",
-      "comfy-tabs/1/identity/x",
+      "comfy-tabs/host/x",
+      "comfy-tabs/tab/x",
+      "comfy-tabs/identity/app/x",
+      "comfy-tabs/identity/x/tab",
+      "comfy-tabs/identity/x",
     ]);
   });
 });

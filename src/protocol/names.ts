@@ -1,7 +1,9 @@
 import type { Epoch, PortId, TabId } from "./ids.ts";
 import { protocolVersion } from "./version.ts";
 
-const prefix = `comfy-tabs/${protocolVersion.major}`;
+// Only a worker and what belongs to it carries the protocol's major version. Who a tab is, which host lives, and
+// what is journalled outlives a new version: with a reload into it, a tab takes its tasks along.
+const versioned = `comfy-tabs/${protocolVersion.major}`;
 
 /**
  * The SharedWorker's name. It holds what decides whether two tabs may share a host, never the server list.
@@ -9,28 +11,26 @@ const prefix = `comfy-tabs/${protocolVersion.major}`;
  * @param generation counts up when a worker hangs, which blocks its name
  */
 export const workerName = (name: string, generation = 1): string =>
-  `${prefix}/${name}${generation === 1 ? "" : `#${generation}`}`;
+  `${versioned}/${name}${generation === 1 ? "" : `#${generation}`}`;
 
 /** Where the tabs of an origin keep the generation (`localStorage`). */
-export const generationKey = (name: string): string => `${prefix}/generation/${name}`;
+export const generationKey = (name: string): string => `${versioned}/generation/${name}`;
 
 /** Held by a host for as long as it lives: granted to anybody else, it says that the host is gone. */
-export const hostLock = (epoch: Epoch): string => `${prefix}/host/${epoch}`;
+export const hostLock = (epoch: Epoch): string => `comfy-tabs/host/${epoch}`;
 
 /** Held by a tab for as long as its port is alive. */
-export const tabLock = (portId: PortId): string => `${prefix}/tab/${portId}`;
+export const tabLock = (portId: PortId): string => `comfy-tabs/tab/${portId}`;
 
 /** Held by the one page that may call itself `tabId`: a duplicated tab copies the id, but not the lock. */
-export const identityLock = (name: string, tabId: TabId): string => `${prefix}/identity/${name}/${tabId}`;
+export const identityLock = (name: string, tabId: TabId): string => `comfy-tabs/identity/${name}/${tabId}`;
 
 /** Where a tab keeps who it is across reloads (`sessionStorage`). */
-export const identityKey = (name: string): string => `${prefix}/identity/${name}`;
+export const identityKey = (name: string): string => `comfy-tabs/identity/${name}`;
 
 /** Counts what the journal's entries mean. A newer worker leaves the older one's database alone. */
 const journalSchema = 1;
 
 /** The database in which hosts with that worker name (`self.name`) journal, one generation after another. */
-export const journalName = (worker: string): string => {
-  const name = worker.replace(/#\d+$/, "");
-  return `${name.startsWith(`${prefix}/`) ? name : workerName(name)}/journal/${journalSchema}`;
-};
+export const journalName = (worker: string): string =>
+  `comfy-tabs/${worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, "")}/journal/${journalSchema}`;

@@ -7,7 +7,7 @@ import { type After, after } from "../timers.ts";
 import { contract, newEntry } from "./journal-contract.ts";
 import { openJournal } from "./open-journal.ts";
 
-const database = "comfy-tabs/1/atelier/journal/1";
+const database = "comfy-tabs/atelier/journal/1";
 
 /** An origin's storage, and journals of hosts in it. */
 function openStorage(timer: After = after) {
