@@ -2,6 +2,7 @@ import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { OutputFile } from "../protocol/tasks.ts";
+import type { Session } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { codeOf, isAt, workflow } from "./testing/task.ts";
 
@@ -73,6 +74,21 @@ describe("a session whose token has run out", () => {
     expect((await session.diagnostics()).servers).toHaveLength(1);
   });
 
+  test("finds its task again after a reload that brings another one", async () => {
+    browser.end();
+    browser = createBrowser({ indexedDB: new IDBFactory() });
+    const page = browser.openPage();
+    const { id, promptId = "" } = await submitted(await page.connect({ servers: named("old") }));
+    page.fire("pagehide", false);
+    page.crash();
+    browser.killWorkers();
+    takes("new");
+    const session = await browser.openPage(page.storage).connect({ servers: named("new") });
+    browser.comfy.start(promptId);
+    browser.comfy.finish(promptId);
+    expect((await session.task(id)?.result())?.promptId).toBe(promptId);
+  });
+
   test("may connect once more with the first one, as a component that is mounted again", async () => {
     const page = browser.openPage();
     const session = await page.connect({ servers: named("old") });
@@ -85,6 +101,12 @@ describe("a session whose token has run out", () => {
     expect(await codeOf(session.setAuth(main, undefined as never))).toBe("invalid-option");
   });
 });
+
+async function submitted(session: Session) {
+  const task = await session.submit(workflow);
+  await isAt(task, "queued");
+  return task;
+}
 
 describe("tabs", () => {
   test("share one socket, however they spell the server", async () => {

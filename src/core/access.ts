@@ -90,7 +90,7 @@ export function diagnosisAnswered(
     finding ??
     wireError(
       "server-unreachable",
-      `${server.url} answers, but refuses the WebSocket: a proxy before it has to pass on upgrades, and to want no header there (browsers send none).`,
+      `${server.url} answers, but refuses the WebSocket: a proxy has to pass on upgrades, and to want no header there.`,
       { url: server.url },
     );
   announceServer(c, server);

@@ -6,22 +6,20 @@ import type { Block, HttpAnswer } from "./facts.ts";
 export const isRefusal = (status: number): boolean => status === 401 || status === 403;
 
 export const unauthorized = (url: string, status: number, named: { serverId?: string } = {}): WireError =>
-  wireError(
-    "unauthorized",
-    `${url} refuses these credentials, or wants some (HTTP ${status}): log in, and pass them to setAuth.`,
-    { ...named, status },
-  );
+  wireError("unauthorized", `${url} wants other credentials (HTTP ${status}): give them to setAuth.`, {
+    ...named,
+    status,
+  });
 
 /** What each of these says, and what is to be done about it. */
 const findings = {
   "server-unreachable": "Nothing answers at {url}. Is ComfyUI running there, on this port?",
   "cross-origin-blocked":
-    "What answers at {url} lets no page of this origin in: start ComfyUI with --enable-cors-header. If it was, is the port right?",
-  "origin-refused":
-    "{url} lets pages of another origin in, not of this one: start ComfyUI with --enable-cors-header and this page's origin, or *.",
-  "mixed-content": "This https page may not use {url}: serve ComfyUI over https, or the page over http.",
+    "{url} lets no page of another origin in: start ComfyUI with --enable-cors-header. Is the port right?",
+  "origin-refused": "{url} lets another origin in, not this page's: correct its --enable-cors-header.",
+  "mixed-content": "An https page may not use {url}: serve ComfyUI over https.",
   "local-network-blocked":
-    "The browser keeps this page from {url}, in the local network: allow it in the site's settings.",
+    "The browser keeps this page from {url}: allow the local network in the site's settings.",
 } as const satisfies { readonly [C in ErrorCode]?: string };
 
 /**
@@ -51,7 +49,7 @@ export function diagnose(
   if (status !== 200 || readQueueRemaining(answer.text) === undefined)
     return wireError(
       "not-comfyui",
-      `What answers at ${url} is not ComfyUI (HTTP ${status}). Are address, port and path right?`,
+      `What answers at ${url} is not ComfyUI (HTTP ${status}). Is the port right?`,
       { ...named, url, status },
     );
   return undefined;

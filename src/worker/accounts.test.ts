@@ -143,9 +143,12 @@ describe("accounts", () => {
       accounts.renew(named({ type: "bearer", token: "new" }), key);
       accounts.admit(named(old));
       expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer new" });
-      accounts.refused(key);
       accounts.admit(named({ ...old, token: "newer" }));
+      accounts.refused(key);
       expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer newer" });
+      accounts.refused(key);
+      accounts.admit(named({ ...old, token: "newest" }));
+      expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer newest" });
     });
   });
 

@@ -15,7 +15,7 @@ export interface Credentials {
 export interface Accounts {
   /**
    * The server as the core may know it: without credentials, under the host's key for address and account.
-   * What is known of an account is only replaced where it was refused: this page's may be the older ones.
+   * What is known of an account is only replaced when it is refused: this page's may be the older ones.
    */
   admit(declaration: ServerDeclaration): DeclaredServer | undefined;
   /** The same, under new credentials; a token that names no account is of the one before. */
@@ -32,10 +32,18 @@ export interface Renewed {
   readonly account: string;
 }
 
+interface Known {
+  readonly url: string;
+  credentials: Credentials;
+  refused: boolean;
+  /** What another page has declared, to be tried when these are refused. */
+  spare?: Credentials | undefined;
+}
+
 export const none: Credentials = { headers: {}, query: undefined, cookies: false };
 
 export function createAccounts(): Accounts {
-  const known = new Map<ServerKey, { url: string; credentials: Credentials; refused: boolean }>();
+  const known = new Map<ServerKey, Known>();
 
   function admit(
     { id, url: address, auth, weight = 1, broadcastTypes = [] }: ServerDeclaration,
@@ -45,8 +53,10 @@ export function createAccounts(): Accounts {
     const url = normaliseAddress(address);
     if (url === undefined) return undefined;
     const key = `${url} ${account}` as ServerKey;
-    if (isNews || (known.get(key)?.refused ?? true))
-      known.set(key, { url, credentials: credentialsOf(auth), refused: false });
+    const credentials = credentialsOf(auth);
+    const one = known.get(key);
+    if (isNews || !one || one.refused) known.set(key, { url, credentials, refused: false });
+    else one.spare = credentials;
     return { id, key, url, weight, broadcastTypes };
   }
 
@@ -60,7 +70,11 @@ export function createAccounts(): Accounts {
     },
     refused(key) {
       const one = known.get(key);
-      if (one) one.refused = true;
+      if (!one) return;
+      const { spare } = one;
+      if (spare) one.credentials = spare;
+      else one.refused = true;
+      one.spare = undefined;
     },
     credentials: (key) => known.get(key)?.credentials ?? none,
     url: (key) => known.get(key)?.url ?? "",
