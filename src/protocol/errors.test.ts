@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   type AnyComfyTabsError,
@@ -63,6 +64,12 @@ describe("an error", () => {
       message: `what ${code} means`,
       details: examples[code],
     });
+  });
+
+  test("has a row in docs/errors.md, which has no other codes", () => {
+    const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code);
+    expect([...new Set(rows)].sort()).toEqual([...codes].sort());
   });
 
   test("is on the wire what one makes there without ever having thrown it", () => {
