@@ -113,6 +113,20 @@ test.describe("a server that wants a login", () => {
   });
 });
 
+/** Only a worker of this page's own: the requests of a SharedWorker cannot be answered by a test. */
+test("an https page is told that it may not use an http server elsewhere", async ({ context, site }) => {
+  await context.route("https://app.example/**", async (route) => {
+    const { pathname } = new URL(route.request().url());
+    await route.fulfill({ response: await route.fetch({ url: new URL(pathname, site).href }) });
+  });
+  const page = await context.newPage();
+  await page.goto("https://app.example/e2e/pages/tab.html");
+  await page.waitForFunction(() => window.tab !== undefined);
+  await page.evaluate(() => window.tab.open({ mode: "solo", servers: ["http://comfy.example:8188"] }));
+  const code = () => page.evaluate(() => window.tab.session().servers()[0]?.error?.code);
+  await expect.poll(code).toBe("mixed-content");
+});
+
 /** The site on a port of its own, whatever name it is asked by. */
 async function served(site: string) {
   const server = createServer(async ({ url = "/" }, response) => {

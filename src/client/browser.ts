@@ -29,13 +29,11 @@ export function browserPlatform(): Platform {
 async function askForAccess(urls: readonly string[]): Promise<void> {
   if (!isSecureContext || /^(localhost|127\.|\[::1)/.test(location.hostname)) return;
   // Two names since Chromium 145, one before; elsewhere none of them is known.
-  const states = ["loopback-network", "local-network", "local-network-access"].map((name) =>
-    Promise.resolve(navigator.permissions?.query({ name: name as PermissionName })).then(
-      (found) => found?.state,
-      () => undefined,
-    ),
+  const states = ["loopback-network", "local-network", "local-network-access"].map(
+    async (name) => (await navigator.permissions.query({ name: name as PermissionName })).state,
   );
-  if (!(await Promise.all(states)).includes("prompt")) return;
+  const asks = (await Promise.allSettled(states)).some((one) => "value" in one && one.value === "prompt");
+  if (!asks) return;
   const signal = AbortSignal.timeout(10_000);
   // What comes of it, the worker finds out.
   await Promise.allSettled(

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodePart, httpAddress, normaliseAddress, socketAddress } from "./addresses.ts";
+import { addressSpace, encodePart, httpAddress, normaliseAddress, socketAddress } from "./addresses.ts";
 
 /** All that a string can hold, lone surrogates among it. */
 const anyText = fc.oneof(
@@ -129,5 +129,31 @@ describe("a part of an address", () => {
   test("keeps pairs of surrogates, and replaces lone ones", () => {
     expect(encodePart("\ud83d\ude00")).toBe("%F0%9F%98%80");
     expect(encodePart("a\udcffb")).toBe("a%EF%BF%BDb");
+  });
+});
+
+describe("an address", () => {
+  test.each([
+    ["http://localhost:8188", "loopback"],
+    ["http://comfy.localhost", "loopback"],
+    ["http://127.9.9.9", "loopback"],
+    ["http://[::1]:8188", "loopback"],
+    ["http://10.1.2.3", "local"],
+    ["http://172.31.0.1", "local"],
+    ["http://192.168.0.7:8188/comfy", "local"],
+    ["http://100.64.0.1", "local"],
+    ["http://169.254.1.1", "local"],
+    ["http://[fe80::1]", "local"],
+    ["http://[fd12::1]", "local"],
+    ["http://gpu.local", "local"],
+    ["http://nas:8188", "local"],
+    ["http://172.32.0.1", "public"],
+    ["http://100.128.0.1", "public"],
+    ["http://10.example.com", "public"],
+    ["http://localhost.example.com", "public"],
+    ["https://gpu.example", "public"],
+    ["http://[2001:db8::1]", "public"],
+  ])("%s is %s by its spelling", (address, space) => {
+    expect(addressSpace(address)).toBe(space);
   });
 });

@@ -15,11 +15,13 @@ export const pageLimits =
   async (url) => {
     const space = addressSpace(url);
     // One permission in Chromium 142, one for each space since 145; elsewhere the name is refused.
-    const state = (name: string): Promise<PermissionState | undefined> =>
-      Promise.resolve(query?.({ name })).then(
-        (found) => found?.state,
-        () => undefined,
-      );
+    const state = async (name: string): Promise<PermissionState | undefined> => {
+      try {
+        return (await query?.({ name }))?.state;
+      } catch {
+        return undefined;
+      }
+    };
     const permission =
       (await state(space === "loopback" ? "loopback-network" : "local-network")) ??
       (await state("local-network-access"));
