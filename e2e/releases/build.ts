@@ -1,0 +1,66 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build, type Plugin } from "vite";
+
+/** A build of the same page and worker that differs where a later release might. */
+export interface Release {
+  readonly build: string;
+  readonly folder: string;
+  /** Its worker, one self-contained file. */
+  readonly worker: Buffer;
+  remove(): void;
+}
+
+interface Change {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const version = "src/protocol/version.ts";
+const changes = {
+  old: [],
+  /** Says more on a port than the old one. */
+  next: [{ file: version, from: "minor: 0", to: "minor: 1" }],
+  /** Says other things on a port. */
+  major: [{ file: version, from: "major: 1", to: "major: 2" }],
+  /** Journals other things. */
+  schema: [{ file: "src/protocol/names.ts", from: "journalSchema = 1", to: "journalSchema = 2" }],
+} as const satisfies Readonly<Record<string, readonly Change[]>>;
+
+export type ReleaseName = keyof typeof changes;
+
+/** @throws Error where the source has no such place to change */
+export async function buildRelease(name: ReleaseName): Promise<Release> {
+  const folder = mkdtempSync(join(tmpdir(), `comfy-tabs-${name}-`));
+  const changed = new Set<Change>();
+  const change: Plugin = {
+    name: "another-release",
+    enforce: "pre",
+    transform(code, id) {
+      for (const one of changes[name] as readonly Change[])
+        if (id.endsWith(`/${one.file}`) && code.includes(one.from)) {
+          changed.add(one);
+          code = code.replace(one.from, one.to);
+        }
+      return code;
+    },
+  };
+  await build({
+    logLevel: "error",
+    define: { __COMFY_TABS_BUILD__: JSON.stringify(name) },
+    plugins: [change],
+    worker: { plugins: () => [change] },
+    build: { outDir: folder, emptyOutDir: true },
+  });
+  if (changed.size < changes[name].length) throw new Error(`There is nothing to change for "${name}".`);
+  const assets = join(folder, "assets");
+  const files = readdirSync(assets).filter((file) => file.endsWith(".js"));
+  const workers = files
+    .map((file) => readFileSync(join(assets, file)))
+    .filter((code) => code.includes("onconnect"));
+  const [worker] = workers;
+  if (!worker || workers.length > 1) throw new Error(`"${name}" has ${workers.length} workers.`);
+  return { build: name, folder, worker, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
