@@ -253,10 +253,11 @@ export const faults = {
   /** A server speaks of a prompt that runs at another one. */
   "server-forges": serverFault((world, server, dice) => {
     const at = world.network.sites.find(({ servers }) => servers.includes(server));
+    // Its tab knows where it is: it is not being looked for.
     const elsewhere = [...world.book.entries.values()].filter(
-      ({ site, told }) => site !== undefined && site !== at?.url && !told,
+      ({ site, acceptedAs, told }) => site !== undefined && site !== at?.url && acceptedAs && !told,
     );
-    const prompt_id = dice.pick(elsewhere)?.promptId;
+    const prompt_id = dice.pick(elsewhere)?.acceptedAs;
     if (prompt_id === undefined) return;
     server.emit("execution_start", { prompt_id });
     server.emit("executed", { prompt_id, node: "2", display_node: "2", output: { mark: [-1] } });
