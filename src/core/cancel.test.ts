@@ -40,6 +40,20 @@ describe("cancel", () => {
     expect(anna.call({ method: "cancel", taskId }).answer).toEqual({ ok: true });
   });
 
+  test("is sent when the journal has it, and not sooner because the POST is answered meanwhile", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    const { taskId, promptId } = anna.submit("portrait");
+    host.holdJournal();
+    anna.call({ method: "cancel", taskId });
+    host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+    expect(host.pending(/cancel$/)).toEqual([]);
+    host.releaseJournal();
+    expect(host.pending(/cancel$/)).toHaveLength(1);
+  });
+
   test("stops a running task by its id, and resolves after the ending was told", () => {
     const { host, anna, promptId, taskId } = accepted("0.33.0");
     host.say({ type: "execution_start", promptId });

@@ -6,7 +6,7 @@ import type { CallKey, HttpAnswer } from "./facts.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { serverOf } from "./servers.ts";
-import type { Coordinator, Purpose, Server, Task } from "./state.ts";
+import type { Cancel, Coordinator, Purpose, Server, Task } from "./state.ts";
 import { isOver, settle, warn, writeJournal } from "./task-lifecycle.ts";
 import { setTimer } from "./timers.ts";
 
@@ -36,19 +36,35 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
 
 /** @param call who waits for it, if anybody does */
 export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {
-  const first = task.cancel === undefined;
-  task.cancel ??= { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
+  task.cancel ??= newCancel("new");
   if (call !== undefined) task.cancel.calls.push(call);
   if (task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
-  // Journalled before anything is sent: a prompt that then vanishes was cancelled by its owner, not lost.
-  else if (first && task.stage.at !== "journalling" && !isOver(task))
-    writeJournal(c, task, { for: "cancel", task: task.id });
+  else if (task.stage.at !== "journalling" && !isOver(task)) noteIntent(c, task, task.cancel);
 }
 
-/** The journal has the intent. A task on its way is stopped when the server is known to have it. */
+export const newCancel = (intent: Cancel["intent"]): Cancel => ({
+  calls: [],
+  intent,
+  request: undefined,
+  confirmedAt: undefined,
+  hopeless: false,
+});
+
+/** A prompt that vanishes from then on was cancelled by its owner, not lost. */
+function noteIntent(c: Coordinator, task: Task, cancel: Cancel): void {
+  if (cancel.intent !== "new") return;
+  cancel.intent = "written";
+  writeJournal(c, task, { for: "cancel", task: task.id });
+}
+
+/** A task on its way is stopped when the journal has the intent, and the server is known to have the task. */
 export function pursueCancel(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);
   const { cancel } = task;
+  if (cancel && cancel.intent !== "journalled" && !isOver(task)) {
+    noteIntent(c, task, cancel);
+    return;
+  }
   if (!cancel || !server || isOver(task) || cancel.request !== undefined || cancel.hopeless) return;
   if (task.stage.at !== "queued" && task.stage.at !== "running") return;
   setTimer(c, `cancel-again ${task.id}`, {

@@ -233,6 +233,7 @@ function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome):
       postJournalled(c, task);
       return;
     case "cancel":
+      if (task.cancel) task.cancel.intent = "journalled";
       pursueCancel(c, task);
       return;
     case "ending": {

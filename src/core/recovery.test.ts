@@ -165,6 +165,35 @@ describe("a task whose host died", () => {
     expect(promptId).toBe(promptIdOf("portrait"));
   });
 
+  test("and had ended is told so above all that the tab has heard from a host that journalled nothing", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    accept(first, promptId);
+    first.say(...runOf(promptId));
+    const host = successor(journal);
+    host.tab("anna", {
+      tasks: [{ taskId, promptId, serverId: comfy.id, lastSeq: 1_000, settled: false }],
+    });
+    const told = host.coordinator.tasks.get(taskId)?.record.items().at(-1);
+    expect(told?.type).toBe("succeeded");
+    expect(told?.seq).toBeGreaterThan(1_000);
+  });
+
+  test("is looked for under the id that an old server gave it, which only its tab has heard", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { taskId } = anna.submit("portrait");
+    const host = successor(journal);
+    const again = host.tab("anna", {
+      tasks: [{ taskId, promptId: "its-own", serverId: comfy.id, lastSeq: 1, settled: false }],
+    });
+    host.openSocket();
+    host.pass(1_000);
+    host.reply("/queue", queueOf(["its-own"]));
+    expect(again.heard(taskId)).toContain("started");
+  });
+
   test("counts its events on, above all that the tab has heard", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();

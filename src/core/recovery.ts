@@ -2,7 +2,7 @@ import { wireError } from "../protocol/errors.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
-import { pursueCancel } from "./cancel.ts";
+import { newCancel, pursueCancel } from "./cancel.ts";
 import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
@@ -33,7 +33,8 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   }
   const task = newTask(c, tab, {
     id: entry.taskId,
-    promptId: entry.promptId,
+    // Below 0.3.45 it is the server's own, which the tab may have heard before the journal.
+    promptId: (known?.serverId !== undefined && known.promptId) || entry.promptId,
     label: entry.label,
     candidates: candidatesOf(tab, entry),
     registered: entry.registered,
@@ -49,16 +50,18 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   task.posts = entry.posts;
   task.clientId = entry.clientId;
   takeWorkflow(task, entry);
-  task.seq = entry.seq;
-  for (const event of entry.events) task.record.put(event);
+  // The page may have heard more from a host that has journalled nothing of it, and would take the ending for old.
+  const isBehind = known !== undefined && !known.settled && known.lastSeq >= entry.seq;
+  task.seq = isBehind ? known.lastSeq + seqGap : entry.seq;
+  for (const event of entry.events)
+    task.record.put(isBehind && isEnding(event) ? { ...event, seq: task.seq } : event);
   if (entry.settledAt !== undefined) {
     task.stage = { at: "settled", status: statusFrom(entry), atWall: entry.settledAt };
     bindSettled(c, task, entry);
     return;
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
-  if (entry.cancelWanted)
-    task.cancel = { calls: [], request: undefined, confirmedAt: undefined, hopeless: false };
+  if (entry.cancelWanted) task.cancel = newCancel("journalled");
   takeUp(c, tab, task, entry);
 }
 

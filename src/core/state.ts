@@ -260,6 +260,8 @@ export interface Task {
 /** The owner wants it stopped. */
 export interface Cancel {
   readonly calls: CallKey[];
+  /** Nothing is sent before the journal has the intent. */
+  intent: "new" | "written" | "journalled";
   request: RequestKey | undefined;
   /** The server has said that it let go of it. */
   confirmedAt: number | undefined;
