@@ -238,4 +238,97 @@ export const mutants: readonly Mutant[] = [
     'if (task.stage.at === "waiting") settle',
     "if (!isOver(task)) settle",
   ),
+
+  // Who is who, and where
+  core("session", 500, "a hello is believed without its secret", "known.secret !== hello.tabSecret || ", ""),
+  core(
+    "routing",
+    1000,
+    "what one server says of a prompt is believed of another server's",
+    "const taskId = server.routes.get(promptId);",
+    "const taskId = [...c.servers.values()].map(({ routes }) => routes.get(promptId)).find(Boolean);",
+  ),
+  core(
+    "submission",
+    2000,
+    "a submission that is repeated at the next host goes anywhere",
+    "task.candidates = candidatesFor(tab, submission);",
+    "",
+  ),
+
+  // The tab is gone
+  core(
+    "absence",
+    500,
+    "a task whose tab is gone is never cancelled",
+    "if (task.cancelAt !== undefined) stopTask(c, task);",
+    "",
+  ),
+  core(
+    "absence",
+    500,
+    "a task is cancelled though its tab came back",
+    "if (task.cancelAt === undefined || isOver(task)) continue;",
+    "if (task.cancelAt !== undefined || isOver(task)) continue;",
+  ),
+  core(
+    "cancel",
+    2000,
+    "a cancellation is sent before the journal has it",
+    'cancel.intent = "written";',
+    'cancel.intent = "journalled";\n  pursueCancel(c, task);',
+  ),
+
+  // Endings that nobody has seen whole
+  core(
+    "routing",
+    500,
+    "a task has succeeded when execution_success says so",
+    'task.verdict = "success";',
+    'task.verdict = "success";\n      task.witness = socket;\n      finishFromFrames(c, server, task, socket);',
+  ),
+  core(
+    "coordinator",
+    2000,
+    "a socket is believed to hear as long as it is open",
+    'if (hearingAnswered(c, server, answer) === "deaf") replaceSocket(c, server);',
+    "hearingAnswered(c, server, answer);",
+  ),
+
+  // Two hosts at once
+  core(
+    "recovery",
+    500,
+    "what another host has claimed is written over all the same",
+    "if (generation < task.generation) writeJournal(c, task, again);",
+    "if (generation > 0) writeJournal(c, Object.assign(task, { generation: generation + 100 }), again);",
+  ),
+  {
+    name: "the journal does not compare generations",
+    file: "world/journal-model.ts",
+    from: "known.generation > entry.generation",
+    to: "false",
+    seeds: 1000,
+  },
+  core(
+    "recovery",
+    2000,
+    "a task that another host had meanwhile is numbered on as if nothing had been told",
+    "if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;",
+    "",
+  ),
+  core(
+    "recovery",
+    5000,
+    "a host that writes first what its tab remembers writes on without an answer",
+    "tab.claiming += 1;\n  writeNow",
+    "tab.claiming += 0;\n  writeNow",
+  ),
+  core(
+    "submission",
+    5000,
+    "the time that a computer slept counts for a POST on its way",
+    "if (now - Math.max(wakeAt, moment.now) < heldUpMs) return;",
+    "if (now >= 0) return;",
+  ),
 ];
