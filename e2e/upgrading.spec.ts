@@ -1,4 +1,5 @@
 import type { Page } from "@playwright/test";
+import type { ConnectOptions } from "../src/client/index.ts";
 import { isSettled, type TaskStatus } from "../src/protocol/tasks.ts";
 import type { Simulator } from "../src/simulator/http-server.ts";
 import { test as base, expect, type Tab, tabOn } from "./fixtures.ts";
@@ -9,10 +10,10 @@ import { portrait } from "./workflows.ts";
 type Releases = (name: ReleaseName) => Promise<Release>;
 
 interface Fixtures {
-  readonly deploy: (name: ReleaseName) => Promise<void>;
+  readonly deploy: (name: ReleaseName, alone?: "alone") => Promise<void>;
   readonly deployment: Deployment;
   /** Loads whatever is deployed into a new tab, or anew into one that is there. */
-  readonly load: (page?: Page) => Promise<Tab>;
+  readonly load: (page?: Page, options?: Partial<ConnectOptions>) => Promise<Tab>;
   /** How the page finds its worker: at one address for all releases, or at one that each has its own. */
   readonly worker: "fixed" | "hashed";
 }
@@ -37,14 +38,18 @@ const test = base.extend<Fixtures, { release: Releases }>({
     await deployment.close();
   },
   deploy: async ({ deployment, release }, use) => {
-    await use(async (name) => deployment.deploy(await release(name)));
+    await use(async (name, alone) => deployment.deploy(await release(name), alone));
   },
   load: async ({ context, deployment, comfy, worker }, use) => {
-    await use(async (known) => {
+    await use(async (known, more) => {
       const page = known ?? (await context.newPage());
       await page.goto(deployment.page);
       await page.waitForFunction(() => window.tab !== undefined);
-      const options = { servers: [comfy.url], ...(worker === "fixed" ? { worker: fixedWorker } : {}) };
+      const options = {
+        servers: [comfy.url],
+        ...more,
+        ...(worker === "fixed" ? { worker: fixedWorker } : {}),
+      };
       const { tabId } = await page.evaluate((given) => window.tab.open(given), options);
       return tabOn(page, tabId);
     });
@@ -180,3 +185,43 @@ for (const [name, what] of [
     expect(await endings(anna, tasks)).toEqual(allSucceed(tasks));
     await expectNoHarm(comfy, [anna], tasks.length);
   });
+
+test("a tab whose worker has died, and is not to be had any more, finds its tasks in the next release", async ({
+  comfy,
+  deploy,
+  load,
+}) => {
+  await deploy("old");
+  const before = await load();
+  const tasks = await submitAndHold(before, comfy);
+  await deploy("next", "alone");
+  await killWorker(before);
+  await expect.poll(() => comfy.log.sockets.filter(({ closedAt }) => closedAt === undefined)).toEqual([]);
+  comfy.release();
+  const anna = await load(before.page);
+  expect([await hostOf(anna), anna.tabId]).toEqual(["next", before.tabId]);
+  expect(await endings(anna, tasks)).toEqual(allSucceed(tasks));
+  await expectNoHarm(comfy, [anna], tasks.length);
+});
+
+test("an old host that cancels the tasks of a tab that is gone leaves those that have gone on into the next release", async ({
+  comfy,
+  deploy,
+  load,
+}) => {
+  const hasty = { whenTabGone: { cancelAfterMs: 1_000 } };
+  await deploy("old");
+  const [before, ben, carla] = [await load(undefined, hasty), await load(), await load(undefined, hasty)];
+  const annas = await submitAndHold(before, comfy);
+  await carla.submit(portrait());
+  await deploy("major");
+  const anna = await load(before.page, hasty);
+  // It counts down for carla after it did for anna.
+  await carla.page.close();
+  const cancelled = () => comfy.log.prompts.filter(({ removed }) => removed === "cancelled");
+  await expect.poll(cancelled, { timeout: 10_000 }).toHaveLength(1);
+  expect([await hostOf(anna), await hostOf(ben)]).toEqual(["major", "old"]);
+  comfy.release();
+  expect(await endings(anna, annas)).toEqual(allSucceed(annas));
+  expect(comfy.log.prompts).toHaveLength(annas.length + 1);
+});

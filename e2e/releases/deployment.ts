@@ -9,8 +9,8 @@ import type { Release } from "./build.ts";
 export interface Deployment {
   /** Of the page. */
   readonly page: string;
-  /** Also what an old page has yet to load is still there, as on a server that keeps hashed files. */
-  deploy(release: Release): void;
+  /** @param alone the files of older releases are gone, also those that an old page has yet to load */
+  deploy(release: Release, alone?: "alone"): void;
   close(): Promise<void>;
 }
 
@@ -38,7 +38,10 @@ export async function startDeployment(): Promise<Deployment> {
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   return {
     page: `http://127.0.0.1:${(server.address() as AddressInfo).port}/e2e/pages/tab.html`,
-    deploy: (release) => void deployed.unshift(release),
+    deploy(release, alone) {
+      if (alone) deployed.length = 0;
+      deployed.unshift(release);
+    },
     close: () =>
       new Promise((closed) => {
         server.close(() => closed());
