@@ -18,7 +18,7 @@ const parts = {
   ],
   e2e: [
     "npx vite build --logLevel warn",
-    "npx playwright test many-tabs hostile-tab journal mixed-load package examples upgrading",
+    "npx playwright test many-tabs access hostile-tab journal mixed-load package examples upgrading",
   ],
   bundlers: ["npx playwright test bundlers --project built"],
   faults: ["npx vite build --logLevel warn", "npx playwright test faults chaos"],

@@ -113,6 +113,19 @@ describe("credentials", () => {
     expect(anna.heard(taskId).at(-1)).toBe("succeeded");
   });
 
+  test("that a cancellation is refused for are asked for, and it is sent once more with others", () => {
+    const { host, anna } = opened();
+    host.reply("/system_stats", stats("0.33.0"));
+    const { taskId, promptId } = anna.submit("portrait");
+    host.reply("/prompt", accepted(promptId));
+    anna.call({ method: "cancel", taskId });
+    host.reply(`/api/jobs/${promptId}/cancel`, login);
+    expect(server(anna)?.error?.code).toBe("unauthorized");
+    renew(anna);
+    host.pass(2_000);
+    expect(host.pending(`/api/jobs/${promptId}/cancel`)).toHaveLength(1);
+  });
+
   test("that are refused again are asked for again", () => {
     const { host, anna } = opened();
     anna.submit("portrait");

@@ -1,6 +1,7 @@
 import { encodePart } from "../comfy/addresses.ts";
 import { deleteBody, interruptBody } from "../comfy/bodies.ts";
 import { readCancelled } from "../comfy/jobs.ts";
+import { refused } from "./access.ts";
 import { answer } from "./delivery.ts";
 import type { CallKey, HttpAnswer } from "./facts.ts";
 import { surveySoon } from "./look-up.ts";
@@ -93,7 +94,11 @@ export function cancelAnswered(
   const { cancel } = task;
   if (!cancel || !server || isOver(task)) return;
   cancel.request = undefined;
-  if (!("status" in reply) || reply.status !== 200) return; // once more, by the timer
+  if (!("status" in reply) || reply.status !== 200) {
+    // Once more, by the timer.
+    if ("status" in reply && reply.status === 401) refused(c, server, 401);
+    return;
+  }
   if (step === "job" && readCancelled(reply.text)) cancel.confirmedAt ??= c.moment.now;
   if (step === "delete" && server.abilities?.targetedInterrupt) {
     // It may have begun to run meanwhile. The server compares the id before it interrupts.

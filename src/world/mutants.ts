@@ -144,7 +144,7 @@ export const mutants: readonly Mutant[] = [
     "submission",
     500,
     "no quarantine before a second POST",
-    "if (task.missedAt < task.stage.retryAt || task.misses < 2) return;",
+    "if (task.missedAt < task.quarantineUntil || task.misses < 2) return;",
     "if (task.misses < 2) return;",
   ),
   core(
