@@ -54,6 +54,11 @@ export interface ServerOptions {
   readonly id?: string;
   /** Share of the work that it gets, compared with other servers. Default 1. */
   readonly weight?: number;
+  /**
+   * So many unfinished prompts the server has at once, of all tabs together; the rest waits here, and the tabs
+   * take turns. `Infinity` sends all at once, for runs that have to go on with no browser open. Default 4.
+   */
+  readonly depth?: number;
   readonly auth?: Auth;
   /** Types of custom messages that reach every tab which lists them, through `on("message")`. Default none. */
   readonly broadcastTypes?: readonly string[];
@@ -67,7 +72,9 @@ export interface Logger {
 export interface SubmitOptions {
   /** Id of the server. Default: the one that has the workflow's uploaded files, else the least busy. */
   readonly server?: string;
-  /** Before everything that waits there. Default false. */
+  /** `"tab"`: where this tab's last task went, for what is cached there. Default `"none"`. */
+  readonly affinity?: "tab" | "none";
+  /** Before everything that waits there, and before the tab's own tasks that wait here. Default false. */
   readonly front?: boolean;
   /** Kept verbatim in the server's queue and history: do not put secrets there. */
   readonly extraData?: { readonly [key: string]: unknown };

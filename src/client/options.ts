@@ -1,6 +1,6 @@
 import { normaliseAddress } from "../comfy/addresses.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
-import type { ServerDeclaration } from "../protocol/session-api.ts";
+import { defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
 import type { ConnectOptions, WhenTabGone } from "./api.ts";
 
 export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
@@ -71,7 +71,7 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     const url = typeof options?.url === "string" ? normaliseAddress(options.url) : undefined;
     if (url === undefined || options.url.includes("@"))
       throw invalidOption("servers", "`url` has to be a server's address; credentials go into `auth`.");
-    const { weight = 1, broadcastTypes = [], auth, id = url } = options;
+    const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
     demand(isText(id, 2000), "id", "a text of 1 to 2000 characters");
     demand(
       typeof weight === "number" && weight > 0 && Number.isFinite(weight),
@@ -79,12 +79,19 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
       "a positive number",
     );
     demand(
+      depth === Number.POSITIVE_INFINITY || (Number.isSafeInteger(depth) && depth > 0),
+      "depth",
+      "a whole number above 0, or Infinity",
+    );
+    demand(
       Array.isArray(broadcastTypes) && broadcastTypes.every((type) => isText(type, 500)),
       "broadcastTypes",
       "a list of types of messages",
     );
     demand(!declared.has(id) || declared.get(id)?.url === url, "id", "another one for every server");
-    declared.set(id, { id, url, weight, broadcastTypes, ...(auth ? { auth } : {}) });
+    // JSON has no Infinity.
+    const places = Math.min(depth, Number.MAX_SAFE_INTEGER);
+    declared.set(id, { id, url, weight, depth: places, broadcastTypes, ...(auth ? { auth } : {}) });
   }
   return [...declared.values()];
 }

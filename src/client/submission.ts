@@ -20,12 +20,13 @@ export interface CheckedSubmission {
  */
 export function checkSubmission(
   workflow: Workflow,
-  { server, front, extraData, signal, label, whenTabGone = "keep" }: SubmitOptions,
+  { server, affinity, front, extraData, signal, label, whenTabGone = "keep" }: SubmitOptions,
   { servers, uploads }: Pick<Page, "servers" | "uploads">,
   randomBytes: (count: number) => Uint8Array,
 ): CheckedSubmission {
   const json = workflowJson(workflow);
   if (server !== undefined) checkServer(server, servers);
+  demand(affinity === undefined || affinity === "tab" || affinity === "none", "affinity", '"tab" or "none"');
   demand(front === undefined || typeof front === "boolean", "front", "true or false");
   demand(signal === undefined || typeof signal?.addEventListener === "function", "signal", "an AbortSignal");
   const filesAt = server === undefined ? holdersOf(workflow, uploads) : [];
@@ -36,6 +37,7 @@ export function checkSubmission(
     ...(filesAt.length > 0 ? { filesAt } : {}),
     ...present({
       server,
+      affinity: affinity === "tab" ? affinity : undefined,
       front: front || undefined,
       extraData: extraData === undefined ? undefined : checkExtraData(extraData),
       label: checkLabel(label),

@@ -48,7 +48,8 @@ export function createTaskLog(logger: Logger): TaskLog {
 
   function note(event: TaskEvent): void {
     if (event.type === "accepted") ({ promptId: log.promptId, serverId: log.serverId } = event);
-    if (event.type === "accepted" || event.type === "queued") reached("queued");
+    // A task that waits here has a position, too, and is in no server's queue yet.
+    if (event.type === "accepted") reached("queued");
     else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;

@@ -3,6 +3,7 @@ import { reachServers } from "./connection.ts";
 import type { JournalEntry } from "./journal.ts";
 import { restore } from "./recovery.ts";
 import type { Coordinator, Tab, Task } from "./state.ts";
+import { newTab } from "./tabs.ts";
 import { forgetTask, isOver, settledForMs, settledLimit, writeJournal } from "./task-lifecycle.ts";
 import { clearTimer, setTimer } from "./timers.ts";
 
@@ -49,14 +50,7 @@ export function lookForOverdue(c: Coordinator): void {
 export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[]): void {
   for (const entry of entries) {
     const { tabId, tabSecret } = entry;
-    const tab: Tab = c.tabs.get(tabId) ?? {
-      tabId,
-      secret: tabSecret,
-      ports: new Set(),
-      servers: new Map(),
-      claiming: 0,
-      heldWrites: [],
-    };
+    const tab = c.tabs.get(tabId) ?? newTab(tabId, tabSecret);
     if (tab.secret !== tabSecret) continue;
     c.tabs.set(tabId, tab);
     restore(c, tab, entry);

@@ -31,6 +31,7 @@ import { historyAnswered, surveyAnswered } from "./reconcile.ts";
 import { claimedAgain, superseded } from "./recovery.ts";
 import { log } from "./requests.ts";
 import { messageReceived } from "./routing.ts";
+import { tellPositions } from "./scheduling.ts";
 import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import type { Coordinator, Timer } from "./state.ts";
 import { noteSleep, postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
@@ -64,6 +65,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     twins: { seen: 0, removed: 0 },
     lastKey: 0,
     sendWaiting: false,
+    positionsAt: Number.NEGATIVE_INFINITY,
     wakeAt: undefined,
     moment: { now: 0, wall: 0, random: 0 },
     effects: [],
@@ -265,6 +267,12 @@ function timerFired(c: Coordinator, timer: Timer): void {
       return;
     case "expire":
       expire(c);
+      return;
+    case "aside":
+      c.sendWaiting = true;
+      return;
+    case "backlog":
+      tellPositions(c);
       return;
     case "abandoned":
     case "cancel-again":

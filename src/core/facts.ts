@@ -123,6 +123,8 @@ export interface DeclaredServer {
   /** Normalised: no trailing slash, no credential. */
   readonly url: string;
   readonly weight: number;
+  /** So many unfinished prompts of this host it may have for this tab to send another. */
+  readonly depth: number;
   readonly broadcastTypes: readonly string[];
 }
 

@@ -48,6 +48,7 @@ export interface JournalledSubmission {
   readonly server?: string;
   readonly filesAt?: readonly string[];
   readonly nodes?: number;
+  readonly affinity?: "tab" | "none";
   readonly front?: boolean;
   readonly extraData?: { readonly [key: string]: unknown };
   /** `extraData` held credentials, which are not here: the task cannot be sent by another host. */

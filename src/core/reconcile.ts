@@ -4,6 +4,7 @@ import { finishFromHistory } from "./endings.ts";
 import type { HttpAnswer } from "./facts.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { adoptElsewhere } from "./recovery.ts";
+import { lookUpFailed, lookUpSucceeded } from "./scheduling.ts";
 import { openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
 import { unsureAndMissing } from "./submission.ts";
@@ -42,7 +43,9 @@ export function surveyAnswered(
 ): void {
   server.survey.request = undefined;
   const queue = "status" in answer && answer.status === 200 ? readQueue(answer.text) : undefined;
-  if (queue) {
+  if (!queue) lookUpFailed(c, server);
+  else {
+    lookUpSucceeded(c, server);
     const running = new Set(queue.running.map(({ promptId }) => promptId));
     const places = new Map<string, number>();
     for (const [index, { promptId }] of queue.pending.entries())

@@ -1,6 +1,7 @@
 import { wireError } from "../protocol/errors.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
+import { defaultDepth } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { newCancel, pursueCancel } from "./cancel.ts";
 import { answer } from "./delivery.ts";
@@ -9,7 +10,7 @@ import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { bindTo, serverFor } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
-import { leaveServer, newTask, sendOrWait, unsure } from "./submission.ts";
+import { leaveServer, newTask, unsure, wait } from "./submission.ts";
 import {
   emit,
   handOver,
@@ -102,7 +103,7 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (entry.submission?.hadCredentials || task.workflow === undefined)
     settle(c, task, cannotSend(entry));
-  else sendOrWait(c, task);
+  else wait(c, task);
 }
 
 const cannotSend = (entry: JournalEntry): Ending =>
@@ -154,7 +155,7 @@ function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredSe
     servers.find((server) => server.key === key) ??
     servers.find((one) => account.startsWith("#") && one.id === serverId && one.key.startsWith(`${url} #`));
   if (own) return own;
-  return { id: serverId ?? url, key, url, weight: 1, broadcastTypes: [] };
+  return { id: serverId ?? url, key, url, weight: 1, depth: defaultDepth, broadcastTypes: [] };
 }
 
 /**

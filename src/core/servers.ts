@@ -2,19 +2,34 @@ import type { ServerSnapshot } from "../protocol/session-api.ts";
 import { deliver } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
-import { isOnItsWay, isOver } from "./task-lifecycle.ts";
+import { isOver } from "./task-lifecycle.ts";
 
-/** Adds servers to what a tab may use. The same id again replaces its entry. */
+/**
+ * Adds servers to what a tab may use, its waiting tasks among it. The same id again replaces its entry. A tab
+ * without pages begins anew: what its next page does not name is not its server any more.
+ */
 export function declareServers(c: Coordinator, tab: Tab, declared: readonly DeclaredServer[]): Server[] {
+  if (tab.ports.size === 0 && tab.claiming === 0) tab.servers.clear();
+  const added = declared.filter(({ id }) => !tab.servers.has(id));
+  if (added.length > 0)
+    for (const task of c.tasks.values())
+      if (task.tabId === tab.tabId && task.stage.at === "waiting" && task.submission?.server === undefined)
+        task.candidates = [
+          ...task.candidates,
+          ...added.filter(({ key }) => task.candidates.every((one) => one.key !== key)),
+        ];
   return declared.map((one) => {
     tab.servers.set(one.id, one);
     return serverFor(c, one);
   });
 }
 
-export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server {
+export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): Server {
   const known = c.servers.get(key);
-  if (known) return known;
+  if (known) {
+    known.depth = Math.max(known.depth, depth);
+    return known;
+  }
   const server: Server = {
     key,
     url,
@@ -30,6 +45,8 @@ export function serverFor(c: Coordinator, { key, url }: DeclaredServer): Server 
     abilities: undefined,
     error: undefined,
     barred: false,
+    depth,
+    aside: { failures: 0, until: Number.NEGATIVE_INFINITY },
     routes: new Map(),
     open: new Set(),
     twinned: new Set(),
@@ -119,33 +136,4 @@ export function announceServer(c: Coordinator, server: Server): void {
           const port = c.ports.get(key);
           if (port) deliver(c, port, { kind: "server", server: serverSnapshot(server, declared) });
         }
-}
-
-/**
- * Where a task goes: to the one place it may go, else where its files are, else to the least busy of
- * the servers that can be reached. Undefined while there is none.
- */
-export function chooseServer(
-  c: Coordinator,
-  candidates: readonly DeclaredServer[],
-  filesAt: readonly string[] = [],
-): DeclaredServer | undefined {
-  const holders = candidates.filter(({ id }) => filesAt.includes(id));
-  const eligible = holders.length > 0 ? holders : candidates;
-  let best: DeclaredServer | undefined;
-  let bestLoad = Number.POSITIVE_INFINITY;
-  for (const declared of eligible) {
-    const server = c.servers.get(declared.key);
-    if (server?.connection.at !== "open" || server.barred) continue;
-    const load = (busyness(c, server) + 1) / declared.weight;
-    if (load < bestLoad) [best, bestLoad] = [declared, load];
-  }
-  return best;
-}
-
-/** The server's own count, and what we have sent that it cannot have counted yet. */
-function busyness(c: Coordinator, server: Server): number {
-  const sent = openTasksAt(c, server);
-  const uncounted = sent.filter(isOnItsWay).length;
-  return Math.max(server.queueRemaining ?? 0, sent.length - uncounted) + uncounted;
 }

@@ -11,9 +11,11 @@ import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { adopt, restore } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
-import { bindTo, chooseServer, declareServers, serverFor, serverSnapshot } from "./servers.ts";
+import { choose } from "./scheduling.ts";
+import { bindTo, declareServers, serverFor, serverSnapshot } from "./servers.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
+import { newTab } from "./tabs.ts";
 import { forgetTask, isOver, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
 
 /** A page introduces itself: the tab it belongs to, its servers, and what it remembers of its tasks. */
@@ -24,14 +26,7 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
     answer(c, call, { ok: { refused: "tab-id-taken", epoch: c.epoch } satisfies Welcome });
     return;
   }
-  const tab: Tab = known ?? {
-    tabId: hello.tabId,
-    secret: hello.tabSecret,
-    ports: new Set(),
-    servers: new Map(),
-    claiming: 0,
-    heldWrites: [],
-  };
+  const tab: Tab = known ?? newTab(hello.tabId, hello.tabSecret);
   c.tabs.set(tab.tabId, tab);
   declareServers(c, tab, hello.servers);
   tab.claiming += 1;
@@ -231,7 +226,8 @@ const isAdrift = (code: string): boolean => code === "stalled" || code === "not-
 function allowTransfer(c: Coordinator, tab: Tab, port: PortKey, call: CallKey, serverId?: string): void {
   const declared: DeclaredServer | undefined =
     serverId === undefined
-      ? (chooseServer(c, [...tab.servers.values()]) ?? [...tab.servers.values()][0])
+      ? (choose(c, { tab, candidates: [...tab.servers.values()], ignoresDepth: true })?.server ??
+        [...tab.servers.values()][0])
       : tab.servers.get(serverId);
   if (!declared) {
     noServer(c, call, serverId ?? "");
@@ -272,6 +268,9 @@ function diagnostics(c: Coordinator, port: Port, tab: Tab): HostDiagnostics {
     }),
     outbox: { waiting: port.outbox.size, unacknowledged: port.flying.length },
     tasks: { open: own.length - settled, settled },
+    placements: own.flatMap(({ id, serverId, chosen }) =>
+      serverId !== undefined && chosen !== undefined ? [{ taskId: id, serverId, why: chosen }] : [],
+    ),
     twins: { ...c.twins },
   };
 }

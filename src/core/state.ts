@@ -46,8 +46,10 @@ export interface Coordinator {
   readonly arriving: Map<PortKey, { suspended: boolean }>;
   /** The source of all keys that the core mints. */
   lastKey: number;
-  /** A server has become reachable in this step. */
+  /** In this step a server has become reachable, a place there free, or a task has to be sent. */
   sendWaiting: boolean;
+  /** When the waiting tasks were last told their positions. */
+  positionsAt: number;
   /** What the runtime was last told to wake us at. */
   wakeAt: number | undefined;
 
@@ -81,6 +83,10 @@ export interface Tab {
   readonly ports: Set<PortKey>;
   /** The servers this tab may see and use, by its own names for them. */
   readonly servers: Map<string, DeclaredServer>;
+  /** When a task of it was last given a server, in the order of all such turns. */
+  lastTurn: number;
+  /** Where that one went. */
+  lastServer: ServerKey | undefined;
   /** Claims and adoptions under way. What is written before they are answered would carry a generation of the past. */
   claiming: number;
   readonly heldWrites: WritePurpose[];
@@ -112,6 +118,10 @@ export interface Server {
   error: WireError | undefined;
   /** Its HTTP is of no use to this page, as `error` says: nothing is sent there. */
   barred: boolean;
+  /** The most that a tab lets it have. */
+  depth: number;
+  /** Look-ups that failed in a row, and until when it gets nothing new for that. */
+  aside: { failures: number; until: number };
   /** Prompt id → task: written before the POST, so that no frame can come too early. */
   readonly routes: Map<string, string>;
   /** The tasks among them that have not ended. */
@@ -214,6 +224,10 @@ export interface Task {
   serverKey: ServerKey | undefined;
   /** The owner's name for the server. */
   serverId: string | undefined;
+  /** Why it is that one. */
+  chosen: string | undefined;
+  /** What the owner was last told that it waits for. */
+  waitsFor: string | undefined;
   /** Where it may go, in the owner's order. */
   candidates: readonly DeclaredServer[];
   stage: Stage;
@@ -308,6 +322,10 @@ export type ClaimPurpose =
 export type Timer = { readonly at: number } & (
   | { readonly timer: "expire" }
   | { readonly timer: "overdue" }
+  /** The waiting tasks are told how many are before them. */
+  | { readonly timer: "backlog" }
+  /** A server was put aside long enough. */
+  | { readonly timer: "aside" }
   | { readonly timer: "hearing"; readonly server: ServerKey }
   /** The tab has not come back. */
   | { readonly timer: "abandoned"; readonly task: string }

@@ -9,9 +9,11 @@ import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { claimUnclaimed } from "./routing.ts";
-import { addRoute, bindTo, chooseServer, serverOf } from "./servers.ts";
+import { choose, handOut, hasBacklog, take, wishOf } from "./scheduling.ts";
+import { addRoute, bindTo, serverOf } from "./servers.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import {
+  freePlace,
   isOver,
   markAccepted,
   newRecord,
@@ -54,6 +56,7 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
     answer(c, call, { error: refusal });
     return;
   }
+  const isLast = hasBacklog(c);
   const task = newTask(c, tab, {
     id: submission.taskId,
     promptId: submission.promptId,
@@ -63,9 +66,10 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
   });
   task.submission = submission;
   task.workflow = workflow;
-  const declared = chooseServer(c, task.candidates, submission.filesAt);
-  if (declared) {
-    bindTo(c, task, declared);
+  // Its turn, if nobody waits: then one write says both that it exists and where it goes.
+  const choice = isLast ? undefined : choose(c, wishOf(c, task));
+  if (choice) {
+    bindTo(c, task, take(c, task, choice));
     aim(c, task);
   }
   task.stage = { at: "journalling", calls: [call], since: c.moment.now };
@@ -110,7 +114,7 @@ const candidatesFor = (tab: Tab, { server }: SubmitRequest["submission"]): Decla
 export function leaveServer(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);
   server?.routes.delete(task.promptId);
-  server?.open.delete(task.id);
+  freePlace(c, task);
   task.serverKey = undefined;
   task.serverId = undefined;
 }
@@ -159,6 +163,8 @@ export function newTask(
     workflow: undefined,
     serverKey: undefined,
     serverId: undefined,
+    chosen: undefined,
+    waitsFor: undefined,
     stage: { at: "waiting" },
     accepted: false,
     posts: 0,
@@ -202,27 +208,22 @@ export function submissionJournalled(c: Coordinator, task: Task): void {
     task.stage = { at: "committing", since };
     postJournalled(c, task);
   } else {
-    task.stage = { at: "waiting" };
-    sendOrWait(c, task);
+    wait(c, task);
   }
 }
 
-/** Sends what waits for a server, now that one more can be reached. */
+/** Sends what waits, as far as there is a server with a place for it. */
 export function sendWaiting(c: Coordinator): void {
-  for (const task of c.tasks.values()) if (task.stage.at === "waiting") sendOrWait(c, task);
-}
-
-export function sendOrWait(c: Coordinator, task: Task): void {
-  const declared = chooseServer(c, task.candidates, task.submission?.filesAt);
-  if (declared) {
+  handOut(c, (task, declared) => {
     bindTo(c, task, declared);
     commit(c, task);
-  } else {
-    const names = task.candidates.map(({ id }) => id).join(", ");
-    const error = task.candidates.map(({ key }) => c.servers.get(key)?.error).find(Boolean);
-    // A connection on its way is no news; one that fails is.
-    if (error) warn(c, task, "waiting", `Not sent yet: ${error.message}`, { details: { servers: names } });
-  }
+  });
+}
+
+/** Puts it among those that wait; it is sent in this step if it is its turn. */
+export function wait(c: Coordinator, task: Task): void {
+  task.stage = { at: "waiting" };
+  c.sendWaiting = true;
 }
 
 /** Tells the journal where the prompt goes before it goes there; a task that is no longer ours stays here. */
@@ -260,8 +261,7 @@ function uncommit(c: Coordinator, task: Task): void {
   }
   leaveServer(c, task);
   task.clientId = undefined;
-  task.stage = { at: "waiting" };
-  sendOrWait(c, task);
+  wait(c, task);
 }
 
 /** Sends the prompt. Its frames are the whole truth as long as the present socket holds. */
@@ -377,7 +377,7 @@ function refusedUnauthorised(c: Coordinator, server: Server, task: Task, status:
   if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else {
     writeJournal(c, task, { for: "progress", task: task.id });
-    sendOrWait(c, task);
+    wait(c, task);
   }
 }
 

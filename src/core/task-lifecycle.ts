@@ -202,9 +202,14 @@ export function settle(c: Coordinator, task: Task, ending: Ending): void {
   if (isOver(task)) return;
   task.stage = { at: "settling", ending, was: statusOf(task) };
   task.workflow = undefined;
-  if (task.serverKey) c.servers.get(task.serverKey)?.open.delete(task.id);
+  freePlace(c, task);
   clearTaskTimers(c, task);
   writeJournal(c, task, { for: "ending", task: task.id });
+}
+
+/** Somebody who waits may have it. */
+export function freePlace(c: Coordinator, task: Task): void {
+  if (task.serverKey && c.servers.get(task.serverKey)?.open.delete(task.id)) c.sendWaiting = true;
 }
 
 /** The journal has the ending (or has said that it cannot take it): now it is told. */
@@ -249,10 +254,8 @@ export function handOver(c: Coordinator, task: Task): void {
 
 function leave(c: Coordinator, task: Task): void {
   const server = task.serverKey && c.servers.get(task.serverKey);
-  if (server) {
-    server.routes.delete(task.promptId);
-    server.open.delete(task.id);
-  }
+  server?.routes.delete(task.promptId);
+  freePlace(c, task);
   clearTaskTimers(c, task);
   c.tasks.delete(task.id);
 }
@@ -321,13 +324,14 @@ const secrets = ["api_key_comfy_org", "auth_token_comfy_org"];
 
 function journalled(submission: Task["submission"]): JournalledSubmission | undefined {
   if (!submission) return undefined;
-  const { server, filesAt, nodes, front, extraData } = submission;
+  const { server, filesAt, nodes, affinity, front, extraData } = submission;
   const kept = Object.entries(extraData ?? {}).filter(([name]) => !secrets.includes(name));
   const hadCredentials = kept.length < Object.keys(extraData ?? {}).length;
   return {
     ...(server === undefined ? {} : { server }),
     ...(filesAt === undefined ? {} : { filesAt }),
     ...(nodes === undefined ? {} : { nodes }),
+    ...(affinity === undefined ? {} : { affinity }),
     ...(front ? { front } : {}),
     ...(kept.length > 0 ? { extraData: Object.fromEntries(kept) } : {}),
     ...(hadCredentials ? { hadCredentials } : {}),

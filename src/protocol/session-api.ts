@@ -75,11 +75,15 @@ export type Auth =
   | { readonly type: "query"; readonly token: string; readonly name?: string; readonly account?: string }
   | { readonly type: "cookie"; readonly account?: string };
 
+export const defaultDepth = 4;
+
 /** A server as a tab declares it. `url` is normalised by the tab: http(s), no trailing slash, no query. */
 export interface ServerDeclaration {
   readonly id: string;
   readonly url: string;
   readonly weight?: number;
+  /** So many unfinished prompts it has at once; the rest waits here. Absent: {@link defaultDepth}. */
+  readonly depth?: number;
   readonly auth?: Auth;
   readonly broadcastTypes?: readonly string[];
 }
@@ -134,6 +138,7 @@ export interface Submission {
   readonly filesAt?: readonly string[];
   /** How many nodes the workflow has: what `overall` progress is measured against. */
   readonly nodes?: number;
+  readonly affinity?: "tab" | "none";
   readonly front?: boolean;
   readonly extraData?: { readonly [key: string]: unknown };
   readonly label?: string;
@@ -211,6 +216,12 @@ export interface HostDiagnostics {
   readonly outbox: { readonly waiting: number; readonly unacknowledged: number };
   /** Own tasks only. */
   readonly tasks: { readonly open: number; readonly settled: number };
+  /** Why its tasks are where they are. */
+  readonly placements: readonly {
+    readonly taskId: string;
+    readonly serverId: string;
+    readonly why: string;
+  }[];
   /** Second runs under an id of this host's that were seen, and removed before they ran. */
   readonly twins: { readonly seen: number; readonly removed: number };
 }

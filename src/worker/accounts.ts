@@ -1,7 +1,7 @@
 import { normaliseAddress, type QueryCredential, queryOf } from "../comfy/addresses.ts";
 import type { DeclaredServer } from "../core/facts.ts";
 import type { ServerKey } from "../protocol/ids.ts";
-import type { Auth, ServerDeclaration } from "../protocol/session-api.ts";
+import { type Auth, defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
 
 /** How requests to one server and account prove who they are. */
 export interface Credentials {
@@ -46,7 +46,7 @@ export function createAccounts(): Accounts {
   const known = new Map<ServerKey, Known>();
 
   function admit(
-    { id, url: address, auth, weight = 1, broadcastTypes = [] }: ServerDeclaration,
+    { id, url: address, auth, weight = 1, depth = defaultDepth, broadcastTypes = [] }: ServerDeclaration,
     account: string,
     isNews: boolean,
   ): DeclaredServer | undefined {
@@ -57,7 +57,7 @@ export function createAccounts(): Accounts {
     const one = known.get(key);
     if (isNews || !one || one.refused) known.set(key, { url, credentials, refused: false });
     else one.spare = credentials;
-    return { id, key, url, weight, broadcastTypes };
+    return { id, key, url, weight, depth, broadcastTypes };
   }
 
   return {

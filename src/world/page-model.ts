@@ -37,11 +37,12 @@ export function helloOf(
   sites: PageMeans["sites"],
   hasLock: boolean,
 ): PortHello {
-  const servers = sites.map(({ url }) => ({
+  const servers = sites.map(({ url }, index) => ({
     id: url,
     key: url as ServerKey,
     url,
-    weight: 1,
+    weight: index === 0 ? 1 : 2,
+    depth: index === 0 ? 4 : 2,
     broadcastTypes: [],
   }));
   return {

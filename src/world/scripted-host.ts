@@ -73,7 +73,7 @@ export interface ScriptedTab {
 export const comfy: DeclaredServer = declared("http://comfy.test");
 
 export function declared(url: string, more: Partial<DeclaredServer> = {}): DeclaredServer {
-  return { id: url, key: url as ServerKey, url, weight: 1, broadcastTypes: [], ...more };
+  return { id: url, key: url as ServerKey, url, weight: 1, depth: 4, broadcastTypes: [], ...more };
 }
 
 /** A prompt id that says in a test what it is of. */

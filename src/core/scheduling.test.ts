@@ -1,0 +1,169 @@
+import { describe, expect, test } from "vitest";
+import type { DeclaredServer } from "../core/facts.ts";
+import { journalModel } from "../world/journal-model.ts";
+import { declared, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+
+const comfy = declared("http://comfy.test", { depth: 2 });
+
+/** The prompts that a server was sent and has not answered, in order. */
+const sentTo = (host: ScriptedHost, server: DeclaredServer): string[] =>
+  host
+    .pending("/prompt")
+    .filter((request) => request.server === server.key && request.method === "POST")
+    .map(({ body }) => JSON.parse(body ?? "").prompt_id);
+
+/** The server takes the oldest prompt that it was sent, and runs it. */
+function runOne(host: ScriptedHost): void {
+  const [promptId = ""] = sentTo(host, comfy);
+  host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+  host.say(...runOf(promptId));
+}
+
+/** What was sent, in order, as the server runs one after the other. */
+function runAll(host: ScriptedHost): string[] {
+  const order: string[] = [];
+  for (let next = sentTo(host, comfy)[0]; next !== undefined; next = sentTo(host, comfy)[0]) {
+    order.push(next);
+    runOne(host);
+  }
+  return order;
+}
+
+describe("the backlog", () => {
+  test("keeps what is beyond a server's depth, and sends it as places become free", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    host.openSocket(comfy);
+    const prompts = ["one", "two", "three"].map((name) => anna.submit(name).promptId);
+    expect(sentTo(host, comfy)).toEqual(prompts.slice(0, 2));
+    runOne(host);
+    expect(sentTo(host, comfy)).toEqual(prompts.slice(1));
+  });
+
+  test("is no limit where the depth has none", () => {
+    const host = scriptedHost();
+    const endless = declared("http://comfy.test", { depth: Number.MAX_SAFE_INTEGER });
+    const anna = host.tab("anna", { servers: [endless] });
+    host.openSocket(endless);
+    for (let n = 0; n < 50; n += 1) anna.submit(`t${n}`);
+    expect(sentTo(host, endless)).toHaveLength(50);
+  });
+
+  test("gives the tabs turns: one with a single task does not wait for one with many", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    const ben = host.tab("ben", { servers: [comfy] });
+    host.openSocket(comfy);
+    for (let n = 0; n < 9; n += 1) anna.submit(`a${n}`);
+    const { promptId } = ben.submit("b");
+    expect(runAll(host).indexOf(promptId)).toBeLessThanOrEqual(3);
+  });
+
+  test("keeps a tab's own order, but for what goes to the front", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    host.openSocket(comfy);
+    const [one, two, three, four] = ["one", "two", "three", "four"].map((name) => anna.submit(name).promptId);
+    const { promptId: urgent } = anna.submit("urgent", { front: true });
+    expect(runAll(host)).toEqual([one, two, urgent, three, four]);
+  });
+
+  test("tells each task how many run before it, and says so again when it has changed", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    host.openSocket(comfy);
+    for (const name of ["one", "two", "three"]) anna.submit(name);
+    const { taskId } = anna.submit("four");
+    host.pass(1_000);
+    expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "queued", position: 3 });
+    runOne(host);
+    host.pass(1_000);
+    expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "queued", position: 2 });
+  });
+
+  test("lets go of a cancelled task at once", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    host.openSocket(comfy);
+    for (const name of ["one", "two"]) anna.submit(name);
+    const { taskId } = anna.submit("three");
+    expect(anna.call({ method: "cancel", taskId }).answer).toEqual({ ok: true });
+    expect(anna.heard(taskId)).toContain("cancelled");
+  });
+
+  test("outlives its host, and is sent by the next one in its order", () => {
+    const journal = journalModel();
+    const former = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = former.tab("anna", { servers: [comfy] });
+    const prompts = ["one", "two", "three"].map((name) => anna.submit(name).promptId);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb" });
+    next.tab("anna", { servers: [comfy] });
+    next.openSocket(comfy);
+    expect(sentTo(next, comfy)).toEqual(prompts.slice(0, 2));
+    expect(runAll(next)).toEqual(prompts);
+  });
+});
+
+describe("a server", () => {
+  const [first, second] = [declared("http://first.test"), declared("http://second.test")];
+
+  test("that is put aside gets nothing new, and comes back by itself", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first, second] });
+    host.openSocket(first, 0);
+    host.openSocket(second, 9);
+    anna.submit("one");
+    const [one = ""] = sentTo(host, first);
+    host.reply("/prompt", { prompt_id: one, number: 1, node_errors: {} });
+    for (let n = 0; n < 3; n += 1) {
+      while (host.pending("/queue").every(({ server }) => server !== first.key)) host.pass(1_000);
+      while (host.pending("/queue").some(({ server }) => server !== first.key))
+        host.reply("/queue", { queue_running: [], queue_pending: [] });
+      if (host.pending("/queue").length > 0) host.reply("/queue", { status: 500, text: "" });
+    }
+    anna.submit("two");
+    expect(sentTo(host, first)).toEqual([]);
+    expect(sentTo(host, second)).toHaveLength(1);
+    host.pass(2_000);
+    anna.submit("three");
+    expect(sentTo(host, first)).toHaveLength(1);
+  });
+
+  test("that is declared later gets what waits", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first] });
+    const { promptId } = anna.submit("one");
+    anna.call({ method: "addServers", servers: [second] });
+    host.openSocket(second);
+    expect(sentTo(host, second)).toEqual([promptId]);
+  });
+
+  test("that a reloaded tab does not name any more is not its own", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first, second] });
+    host.take({ type: "tab-gone", port: anna.port });
+    const again = host.tab("anna", { servers: [second] });
+    expect(again.submit("one", { server: first.id }).answer).toMatchObject({ error: { code: "not-found" } });
+  });
+
+  test("is the one of the tab's last task, where it wants that", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first, second] });
+    host.openSocket(first, 0);
+    host.openSocket(second, 5);
+    anna.submit("one", { server: second.id });
+    anna.submit("two", { affinity: "tab" });
+    anna.submit("three");
+    expect(sentTo(host, second)).toHaveLength(2);
+    expect(sentTo(host, first)).toHaveLength(1);
+    expect(anna.call({ method: "diagnostics" }).answer).toMatchObject({
+      ok: {
+        placements: [
+          { taskId: "task-one", why: "the only one that it may use" },
+          { taskId: "task-two", why: "affinity: the tab's last task went there" },
+          { taskId: "task-three", why: "least busy of 2, with a load of 1" },
+        ],
+      },
+    });
+  });
+});

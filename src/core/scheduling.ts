@@ -1,0 +1,191 @@
+import type { DeclaredServer } from "./facts.ts";
+import { openTasksAt } from "./servers.ts";
+import type { Coordinator, Server, Tab, Task } from "./state.ts";
+import { emit, isOnItsWay, warn } from "./task-lifecycle.ts";
+import { setTimer } from "./timers.ts";
+
+/** Positions in the backlog are told so often. */
+const positionsEveryMs = 1_000;
+/** A server whose look-ups fail is put aside for so long, longer each time. */
+const asideMs = { first: 1_000, longest: 30_000, after: 2 } as const;
+
+export interface Choice {
+  readonly server: DeclaredServer;
+  /** For people who ask why. */
+  readonly why: string;
+}
+
+/** What is chosen for: a task of a tab, or a file that it uploads. */
+export interface Wish {
+  readonly tab: Tab | undefined;
+  readonly candidates: readonly DeclaredServer[];
+  readonly filesAt?: readonly string[] | undefined;
+  readonly affinity?: "tab" | "none" | undefined;
+  /** Places that are taken do not matter: it only passes through. */
+  readonly ignoresDepth?: boolean;
+}
+
+/**
+ * Where something goes: to the one place it may go, else where its files are, else where the tab's last task
+ * went if it wants that, else to the least busy for its weight. Undefined while no such server can be reached
+ * or has a place free.
+ */
+export function choose(c: Coordinator, wish: Wish): Choice | undefined {
+  const { tab, candidates, filesAt = [], affinity, ignoresDepth } = wish;
+  const [eligible, why] = narrowed(tab, candidates, filesAt, affinity);
+  let best: DeclaredServer | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const declared of eligible) {
+    const server = c.servers.get(declared.key);
+    if (!server || !isUsable(c, server) || (!ignoresDepth && server.open.size >= declared.depth)) continue;
+    const load = (busyness(c, server) + 1) / declared.weight;
+    if (load < least) [best, least] = [declared, load];
+  }
+  return (
+    best && { server: best, why: why ?? `least busy of ${eligible.length}, with a load of ${round(least)}` }
+  );
+}
+
+function narrowed(
+  tab: Tab | undefined,
+  candidates: readonly DeclaredServer[],
+  filesAt: readonly string[],
+  affinity: Wish["affinity"],
+): [readonly DeclaredServer[], string?] {
+  if (candidates.length === 1) return [candidates, "the only one that it may use"];
+  const holders = candidates.filter(({ id }) => filesAt.includes(id));
+  if (holders.length > 0) return [holders, "it has the uploaded files"];
+  const last = affinity === "tab" && candidates.filter(({ key }) => key === tab?.lastServer);
+  if (last && last.length > 0) return [last, "affinity: the tab's last task went there"];
+  return [candidates];
+}
+
+const round = (load: number): number => Math.round(100 * load) / 100;
+
+const isUsable = (c: Coordinator, { connection, barred, aside }: Server): boolean =>
+  connection.at === "open" && !barred && aside.until <= c.moment.now;
+
+/** The server's own count, and what we have sent that it cannot have counted yet. */
+function busyness(c: Coordinator, server: Server): number {
+  const sent = openTasksAt(c, server);
+  const uncounted = sent.filter(isOnItsWay).length;
+  return Math.max(server.queueRemaining ?? 0, sent.length - uncounted) + uncounted;
+}
+
+/**
+ * The backlog in the order in which it goes out, as far as there are places: the tabs take turns, whoever had
+ * one longest ago first; within a tab what goes to the front, then the oldest.
+ */
+function inTurn(c: Coordinator): Task[] {
+  const byTab = new Map<string, Task[]>();
+  for (const task of c.tasks.values())
+    if (task.stage.at === "waiting") {
+      const own = byTab.get(task.tabId) ?? [];
+      byTab.set(task.tabId, own);
+      own.push(task);
+    }
+  const turnOf = (tabId: string): number => c.tabs.get(tabId)?.lastTurn ?? 0;
+  const queues = [...byTab]
+    .sort(([one], [other]) => turnOf(one) - turnOf(other))
+    .map(([, tasks]) => [...tasks.filter(isUrgent), ...tasks.filter((task) => !isUrgent(task))]);
+  const order: Task[] = [];
+  for (let round = 0; queues.some(({ length }) => length > round); round += 1)
+    order.push(...queues.flatMap((queue) => queue.slice(round, round + 1)));
+  return order;
+}
+
+const isUrgent = ({ submission }: Task): boolean => submission?.front === true;
+
+/** Whether somebody waits who would be passed over. */
+export const hasBacklog = (c: Coordinator): boolean => {
+  for (const { stage } of c.tasks.values()) if (stage.at === "waiting") return true;
+  return false;
+};
+
+export const wishOf = (c: Coordinator, { tabId, candidates, submission }: Task): Wish => ({
+  tab: c.tabs.get(tabId),
+  candidates,
+  filesAt: submission?.filesAt,
+  affinity: submission?.affinity,
+});
+
+/** Notes the choice: the tab has had its turn. */
+export function take(c: Coordinator, task: Task, { server, why }: Choice): DeclaredServer {
+  task.chosen = why;
+  const tab = c.tabs.get(task.tabId);
+  if (tab) {
+    c.lastKey += 1;
+    tab.lastTurn = c.lastKey;
+    tab.lastServer = server.key;
+  }
+  return server;
+}
+
+/** For a long backlog it is worth knowing beforehand that nothing of it can go out. */
+function hasPlace(c: Coordinator): boolean {
+  for (const server of c.servers.values())
+    if (isUsable(c, server) && server.open.size < server.depth) return true;
+  return false;
+}
+
+/** Hands out the places that are free. A task that has to wait for its own server holds up no other. */
+export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServer) => void): void {
+  let [left, free] = [0, hasPlace(c)];
+  for (const task of inTurn(c)) {
+    const choice = free ? choose(c, wishOf(c, task)) : undefined;
+    if (choice) {
+      send(task, take(c, task, choice));
+      free = hasPlace(c);
+    } else {
+      left += 1;
+      sayWhyItWaits(c, task);
+    }
+  }
+  if (left > 0)
+    setTimer(c, "backlog", {
+      at: Math.max(c.moment.now, c.positionsAt + positionsEveryMs),
+      timer: "backlog",
+    });
+}
+
+/** A connection on its way is no news, and a place that is taken shows as a position; a server that fails is news. */
+function sayWhyItWaits(c: Coordinator, task: Task): void {
+  const { candidates } = task;
+  const error = candidates.map(({ key }) => c.servers.get(key)?.error).find(Boolean);
+  if (!error || error.message === task.waitsFor) return;
+  task.waitsFor = error.message;
+  const servers = candidates.map(({ id }) => id).join(", ");
+  warn(c, task, "waiting", `Not sent yet: ${error.message}`, { details: { servers } });
+}
+
+/** Tells each waiting task how many prompts are to run before it: at the least busy server that it may use, and here. */
+export function tellPositions(c: Coordinator): void {
+  c.positionsAt = c.moment.now;
+  for (const [ahead, task] of inTurn(c).entries()) {
+    let queue = Number.POSITIVE_INFINITY;
+    for (const { key } of task.candidates) {
+      const server = c.servers.get(key);
+      if (server && isUsable(c, server)) queue = Math.min(queue, busyness(c, server));
+    }
+    const position = ahead + queue;
+    if (position === task.position || queue === Number.POSITIVE_INFINITY) continue;
+    task.position = position;
+    emit(c, task, { type: "queued", position });
+  }
+}
+
+/** One failed look-up happens; a server that goes on failing gets nothing new for a while, and comes back by itself. */
+export function lookUpFailed(c: Coordinator, { aside, key }: Server): void {
+  aside.failures += 1;
+  const excess = aside.failures - asideMs.after;
+  if (excess < 0) return;
+  const ms = Math.min(asideMs.longest, asideMs.first * 2 ** excess) * (0.5 + c.moment.random / 2);
+  aside.until = c.moment.now + ms;
+  setTimer(c, `aside ${key}`, { at: aside.until, timer: "aside" });
+}
+
+export function lookUpSucceeded(c: Coordinator, server: Server): void {
+  const wasAside = server.aside.until > c.moment.now;
+  server.aside = { failures: 0, until: Number.NEGATIVE_INFINITY };
+  if (wasAside) c.sendWaiting = true;
+}
