@@ -64,13 +64,8 @@ export async function connectOn(
   });
 }
 
-async function open(platform: Platform, options: CheckedOptions): Promise<Page> {
-  await platform.askForAccess(options.servers.map(({ url }) => url));
-  return openPage(platform, options);
-}
-
 function share(platform: Platform, known: Pages, options: CheckedOptions): SharedPage {
-  const shared = { options, opening: open(platform, options), handles: 0 };
+  const shared = { options, opening: openPage(platform, options), handles: 0 };
   known.set(options.name, shared);
   // Whoever tries again shall not meet this failure.
   shared.opening.catch(() => known.delete(options.name));

@@ -1,8 +1,7 @@
 import { type Remote, wrap } from "comlink";
-import { nanoid } from "nanoid";
 import { errorFromWire } from "../protocol/errors.ts";
-import type { Epoch, PortId } from "../protocol/ids.ts";
-import { hostLock, tabLock } from "../protocol/names.ts";
+import type { Epoch } from "../protocol/ids.ts";
+import { hostLock } from "../protocol/names.ts";
 import {
   type Answer,
   acknowledgeEvery,
@@ -14,14 +13,12 @@ import {
   type Welcome,
 } from "../protocol/session-api.ts";
 import { type Carry, closedError, timeoutError } from "./calls.ts";
-import { holdLock, onLockFree } from "./locks.ts";
+import { onLockFree, type PortLock } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
 import { listening } from "./silence.ts";
 
 /** Starting a worker waits for the page that starts it: short deadlines would see deaths that are none. */
 const handshakeMs = 15_000;
-/** Nobody else has this name: a lock manager that does not grant it is broken, and done without. */
-const lockPatienceMs = 2_000;
 /** Without locks only silence tells a dead host; one that is busy gets minutes. */
 const pings = { everyMs: 30_000, patienceMs: 120_000 } as const;
 
@@ -29,6 +26,7 @@ export type Greeting = Exclude<Welcome, { refused: string }>;
 
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
+  readonly portLock: PortLock;
   readonly hello: (portId: string, hasLock: boolean) => Hello;
   /** The host has another page under our id. The next hello is said when this resolves. */
   readonly onRefused: () => Promise<void>;
@@ -58,12 +56,9 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, hello, onEvent, onGone, onHung, waits, closing } = means;
+  const { locks, portLock, hello, onEvent, onGone, onHung, waits, closing } = means;
   const { port } = host;
-  const portId = nanoid();
-  // Where locks are refused, the host is told that there is none.
-  const unlock =
-    locks && (await holdLock(locks, tabLock(portId as PortId), lockPatienceMs).catch(() => undefined));
+  const unlock = await portLock.held;
   let stopWatching = (): void => {};
   let epoch: string | undefined;
   let over = false;
@@ -99,7 +94,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
 
   try {
     const greeting = await inTime(
-      sayHello(remote, () => hello(portId, unlock !== undefined), means),
+      sayHello(remote, () => hello(portLock.portId, unlock !== undefined), means),
       host.failed,
       closing,
     );

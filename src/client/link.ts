@@ -10,7 +10,7 @@ import { createGeneration } from "./generation.ts";
 import { type Chosen, hostsToTry } from "./host/choose.ts";
 import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
-import { stealLock } from "./locks.ts";
+import { holdPortLock, type PortLock, stealLock } from "./locks.ts";
 import type { CheckedOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
 
@@ -41,12 +41,14 @@ export interface Link {
   close(): void;
 }
 
+/** @param firstLock for the first host: asked for early, because its answer takes as long as all else together */
 export async function openLink(
   platform: Platform,
   options: CheckedOptions,
   identity: Identity,
   windowId: string,
   logger: Logger,
+  firstLock: PortLock,
   hear: LinkEvents,
 ): Promise<Link> {
   const servers = new Map(options.servers.map((server) => [server.id, server]));
@@ -57,6 +59,7 @@ export async function openLink(
   let host: HostLife | undefined;
   let metAt = 0;
   let waitMs = 0;
+  let nextLock: PortLock | undefined = firstLock;
 
   const renew = async (): Promise<void> => {
     await identity.renew();
@@ -91,8 +94,11 @@ export async function openLink(
     reason: string | undefined,
   ): Promise<void> {
     let refusals = 0;
+    const portLock = nextLock ?? holdPortLock(platform.locks);
+    nextLock = undefined;
     const life = await meetHost(port, {
       locks: platform.locks,
+      portLock,
       hello: (portId, hasLock) => ({
         protocol: protocolVersion,
         build,

@@ -1,3 +1,6 @@
+import { nanoid } from "nanoid";
+import type { PortId } from "../protocol/ids.ts";
+import { tabLock } from "../protocol/names.ts";
 import type { LocksLike } from "./platform.ts";
 
 /**
@@ -33,4 +36,20 @@ export function onLockFree(locks: LocksLike, name: string, freed: () => void): (
   const waiting = new AbortController();
   locks.request(name, { signal: waiting.signal }, async () => freed()).catch(() => {}); // the wait was ended
   return () => waiting.abort();
+}
+
+/** A port's id, and the lock that tells the host of its end: hello has to wait for it. */
+export interface PortLock {
+  readonly portId: PortId;
+  /** Lets go of it. Undefined where locks are refused or broken: the host is told that there is none. */
+  readonly held: Promise<(() => void) | undefined>;
+}
+
+/** Nobody else has this name: a lock manager that does not grant it is broken, and done without. */
+const patienceMs = 2_000;
+
+export function holdPortLock(locks: LocksLike | undefined): PortLock {
+  const portId = nanoid() as PortId;
+  const held = locks && holdLock(locks, tabLock(portId), patienceMs).catch(() => undefined);
+  return { portId, held: Promise.resolve(held) };
 }

@@ -5,6 +5,7 @@ import type { Logger, SessionEvents } from "./api.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
+import { holdPortLock } from "./locks.ts";
 import { createLogger, tell } from "./logger.ts";
 import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -32,9 +33,12 @@ export interface Page {
 }
 
 export async function openPage(platform: Platform, options: CheckedOptions): Promise<Page> {
+  const portLock = holdPortLock(platform.locks);
   const windowId = `window_${Date.now()}_${nanoid(6)}`;
   const logger = createLogger(options.logger, windowId);
+  const access = platform.askForAccess(options.servers.map(({ url }) => url));
   const identity = await claimIdentity(platform, options.name);
+  await access;
   const call: Link["call"] = (method, args, more) => link.call(method, args, more);
   const book = createTaskBook(identity, logger, call, () => emit("tasks", book.list()));
   const servers = new Map<string, ServerSnapshot>();
@@ -93,13 +97,14 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
   }
 
-  const link = await openLink(platform, options, identity, windowId, logger, {
+  const link = await openLink(platform, options, identity, windowId, logger, portLock, {
     onWelcome: takeWelcome,
     onEvent: takeEvent,
     onRenewed: book.forgetAll,
     onNews: book.learn,
     knownTasks: book.known,
   }).catch((error: unknown) => {
+    void portLock.held.then((unlock) => unlock?.());
     identity.release(); // whoever tries again is still this tab
     throw error;
   });
