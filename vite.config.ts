@@ -6,6 +6,9 @@ import { defineConfig, type Plugin } from "vite";
 const root = fileURLToPath(new URL(".", import.meta.url));
 const { version } = JSON.parse(readFileSync(resolve(root, "package.json"), "utf8")) as { version: string };
 
+/** Whether pages are to get the client and the worker as they are published, from `dist/`, minified and all. */
+const published = process.env.PUBLISHED !== undefined;
+
 /**
  * In the package, `dist/worker.js` lies beside `dist/index.js`, and the client says so in the one form that
  * bundlers follow: `new URL("./worker.js", import.meta.url)`. In the source tree the worker is elsewhere.
@@ -13,11 +16,13 @@ const { version } = JSON.parse(readFileSync(resolve(root, "package.json"), "utf8
 const workerEntry = (): Plugin => ({
   name: "comfy-tabs:worker-entry",
   enforce: "pre",
+  resolveId: (id) =>
+    published && id.endsWith("/src/client/index.ts") ? resolve(root, "dist/index.js") : undefined,
   transform(code, id) {
     if (!id.replaceAll("\\", "/").includes("/src/client/")) return undefined;
     return code.replaceAll(
       'new URL("./worker.js", import.meta.url)',
-      'new URL("../../worker/main.ts", import.meta.url)',
+      `new URL("../../${published ? "../dist/worker.js" : "worker/main.ts"}", import.meta.url)`,
     );
   },
 });

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { minify } from "terser";
 import { build } from "vite";
+import { mangledNames } from "./mangled-names.mjs";
 
 rmSync("dist", { recursive: true, force: true });
 execFileSync("npx", ["tsc", "-b"], { stdio: "inherit" });
@@ -18,13 +19,16 @@ for (const entry of ["index", "standalone", "worker", "react", "vue", "simulator
 }
 
 // Vite leaves the whitespace of ES libraries, for the sake of annotations that these files do not have.
-for (const entry of ["index", "standalone", "worker", "react", "vue"]) {
+const bundles = { index: "client", standalone: "client", worker: "worker", react: undefined, vue: undefined };
+for (const [entry, bundle] of Object.entries(bundles)) {
   const file = `dist/${entry}.js`;
+  const ours = bundle && { regex: mangledNames(bundle), builtins: true };
   const { code } = await minify(readFileSync(file, "utf8"), {
     module: true,
     ecma: 2022,
     // Sequences are shorter, and larger when compressed.
     compress: { passes: 3, pure_getters: true, unsafe_arrows: true, sequences: false },
+    mangle: { properties: ours ?? false },
   });
   writeFileSync(file, `${code}\n`);
 }

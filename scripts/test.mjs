@@ -37,6 +37,9 @@ const byName = ["bundlers", "faults"];
 const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => !byName.includes(name));
 if (["e2e", ...byName].some((name) => wanted.includes(name))) process.env.CHROMIUM = provideChromium();
 
+// What was just built is what the browser's tests load.
+if (wanted.includes("package")) process.env.PUBLISHED = "1";
+
 for (const [name, commands] of Object.entries(parts)) {
   if (!wanted.includes(name)) continue;
   const startedAt = performance.now();

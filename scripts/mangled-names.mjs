@@ -1,0 +1,53 @@
+/**
+ * Fields that never leave a bundle, so that its minifier may shorten their names. Not here may be what crosses a
+ * port, goes to a server or into a storage, is said to an app, or is the browser's own: the build refuses it.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+const names = {
+  client: `
+    askForAccess authOf book carry current deadlineMs expect failAll firstServer forget forgetAll greeting handles
+    hostGone knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
+    opening portLock randomBytes sent serve sharedStorage takeAll takeEvent takeSnapshot whenOver`,
+  worker: `
+    accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closeAll confirmedAt
+    differsSince effects endSeenAt envelope flying forget gathering givenUp heldWrites hopeless inheriting isDead
+    journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt
+    opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
+    record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
+    suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness`,
+};
+
+/** What is spelled in these may leave a bundle. */
+const outside = [
+  ...["protocol", "comfy", "worker/journal"].flatMap((folder) =>
+    filesIn(`src/${folder}`, /(?<!\.test)\.ts$/),
+  ),
+  ...["client/api.ts", "client/identity.ts", "core/journal.ts"].map((file) => `src/${file}`),
+  "node_modules/comlink/dist/esm/comlink.mjs",
+  "node_modules/idb/build/index.js",
+];
+const platform = filesIn(
+  `node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib`,
+  /^lib\.(dom|webworker|es).*\.d\.ts$/,
+);
+
+/** @returns a pattern for Terser: nothing else is renamed. @throws where a name is not ours alone */
+export function mangledNames(bundle) {
+  const own = names[bundle].trim().split(/\s+/);
+  const spelled = new Set(outside.flatMap((file) => codeOf(file).match(/[\w$]+/g)));
+  for (const file of platform)
+    for (const [, name] of codeOf(file).matchAll(/(?:^|[{;])\s*(?:readonly |get |set )*(\w+)\??[:(<]/gm))
+      spelled.add(name);
+  const shared = own.filter((name) => spelled.has(name));
+  if (shared.length > 0) throw new Error(`scripts/mangled-names.mjs: not only ours: ${shared.join(", ")}`);
+  return new RegExp(`^(${own.join("|")})$`);
+}
+
+function filesIn(folder, pattern) {
+  return readdirSync(folder)
+    .filter((name) => pattern.test(name))
+    .map((name) => `${folder}/${name}`);
+}
+
+const codeOf = (file) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
