@@ -1,4 +1,4 @@
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createServer } from "vite";
 import { type App, install, readmeExample } from "./packaged/app.ts";
@@ -35,8 +35,36 @@ const ownWorker = (example: string): Readonly<Record<string, string>> => ({
     ${example.replace("connect({", "connect({ worker,")}`,
 });
 
+/** A part of the package besides the client. */
+const inReact = (example: string): Readonly<Record<string, string>> => ({
+  "src/main.js": `import { useComfy } from "comfy-tabs/react";
+    import { createElement, useEffect } from "react";
+    import { createRoot } from "react-dom/client";
+    ${/const workflow = [\s\S]*?\n\};/.exec(example)?.[0]}
+    function App() {
+      const { session } = useComfy({ servers: ${/servers: (\[.*?\])/.exec(example)?.[1]} });
+      useEffect(() => {
+        session?.submit(workflow).then((task) => task.result()).then(({ outputs, files }) => console.log(outputs, files));
+      }, [session]);
+      return null;
+    }
+    createRoot(document.body).render(createElement(App));`,
+});
+
+const parcelBuild = (app: App): void => {
+  app.write({ "index.html": '<!doctype html><script type="module" src="src/main.js"></script>' });
+  app.run("parcel", "build", "index.html", "--no-cache");
+};
+
 const webpack = ["webpack@5.112.2", "webpack-cli@7.3.1"];
-const webpackConfig = `module.exports = { mode: "production", entry: "./src/main.js" };`;
+const react = ["react@19.3.1", "react-dom@19.3.1"];
+const webpackBuild = (app: App): void => {
+  app.write({
+    "webpack.config.cjs":
+      'module.exports = { mode: "production", entry: "./src/main.js", stats: "errors-only" };',
+  });
+  app.run("webpack");
+};
 const viteBuild = (app: App): void => {
   app.write({ "index.html": '<!doctype html><script type="module" src="/src/main.js"></script>' });
   app.run("vite", "build");
@@ -53,18 +81,12 @@ const cases: Readonly<Record<string, Case>> = {
   },
   "webpack 5": {
     packages: webpack,
-    bundle(app) {
-      app.write({ "webpack.config.cjs": webpackConfig });
-      app.run("webpack");
-    },
+    bundle: webpackBuild,
   },
   "webpack 5, with a worker file of the app's own": {
     packages: webpack,
     files: ownWorker,
-    bundle(app) {
-      app.write({ "webpack.config.cjs": webpackConfig });
-      app.run("webpack");
-    },
+    bundle: webpackBuild,
   },
   "Rollup 4": {
     packages: ["rollup@4.68.7", "@rollup/plugin-node-resolve@16.0.3"],
@@ -90,12 +112,23 @@ const cases: Readonly<Record<string, Case>> = {
     files: (example) => ({ "src/main.js": inFunction(withWorkerOption(example)) }),
     bundle: (app) => app.run("esbuild", "src/main.js", "--bundle", "--outdir=dist", "--log-level=error"),
   },
-  "Parcel 2": {
-    packages: ["parcel@2.16.4"],
+  "Parcel 2": { packages: ["parcel@2.16.4"], bundle: parcelBuild },
+  "Parcel 2, with React": {
+    packages: ["parcel@2.16.4", ...react],
+    files: inReact,
     bundle(app) {
-      app.write({ "index.html": '<!doctype html><script type="module" src="src/main.js"></script>' });
-      app.run("parcel", "build", "index.html", "--no-cache");
+      const file = join(app.folder, "package.json");
+      const settings = { "@parcel/resolver-default": { packageExports: true } };
+      app.write({
+        "package.json": JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...settings }),
+      });
+      parcelBuild(app);
     },
+  },
+  "webpack 5, with React": {
+    packages: [...webpack, ...react],
+    files: inReact,
+    bundle: webpackBuild,
   },
 };
 
