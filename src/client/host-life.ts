@@ -1,6 +1,7 @@
 import { type Remote, wrap } from "comlink";
 import { errorFromWire } from "../protocol/errors.ts";
 import type { Epoch } from "../protocol/ids.ts";
+import { previewBytes } from "../protocol/mailbox.ts";
 import { hostLock } from "../protocol/names.ts";
 import {
   type Answer,
@@ -189,8 +190,7 @@ function createAcknowledger(post: (envelope: TabEnvelope) => void): (envelope: E
   let [batches, bytes] = [0, 0];
   return ({ batch, events }) => {
     batches += 1;
-    for (const event of events)
-      if (event.kind === "task" && event.event.type === "preview") bytes += event.event.image.byteLength;
+    bytes += previewBytes(events);
     if (batches < acknowledgeEvery.batches && bytes < acknowledgeEvery.bytes) return;
     [batches, bytes] = [0, 0];
     post({ comfyTabs: "ack", batch });

@@ -139,7 +139,7 @@ export function createTaskLog(logger: Logger): TaskLog {
           }),
         async return() {
           readers.delete(reader);
-          box.drop(() => true);
+          box.drain();
           reader.serve();
           return { done: true, value: undefined };
         },

@@ -16,17 +16,17 @@ export interface NodeFile extends ServerFile {
 /** The files in a node's output: in any list, under any name, for custom nodes have their own. */
 export function outputFiles(nodeId: string, output: unknown): NodeFile[] {
   return Object.entries(asObject(output)).flatMap(([name, list]) =>
-    Array.isArray(list) ? list.flatMap((entry) => readFile(nodeId, singular(name), entry)) : [],
+    Array.isArray(list) ? list.flatMap((entry) => readFile(nodeId, name, entry)) : [],
   );
 }
 
-function readFile(nodeId: string, kind: string, entry: unknown): NodeFile[] {
+function readFile(nodeId: string, list: string, entry: unknown): NodeFile[] {
   if (!isObject(entry) || typeof entry.filename !== "string" || entry.filename === "") return [];
   const { filename, type } = entry;
   return [
     {
       nodeId,
-      kind,
+      kind: singular(list),
       filename,
       subfolder: asString(entry.subfolder) ?? "",
       type: type === "temp" || type === "input" ? type : "output",

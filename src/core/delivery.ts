@@ -1,4 +1,4 @@
-import { hostEventKey, Mailbox } from "../protocol/mailbox.ts";
+import { hostEventKey, Mailbox, previewBytes } from "../protocol/mailbox.ts";
 import type { Answer, HostEvent } from "../protocol/session-api.ts";
 import type { CallKey, PortKey } from "./facts.ts";
 import type { Coordinator, Port } from "./state.ts";
@@ -92,15 +92,10 @@ function mayPost(port: Port): boolean {
 }
 
 function postBatch(c: Coordinator, port: Port): void {
-  const events: HostEvent[] = [];
-  let bytes = 0;
-  for (let event = port.outbox.take(); event; event = port.outbox.take()) {
-    events.push(event);
-    if (event.kind === "task" && event.event.type === "preview") bytes += event.event.image.byteLength;
-  }
+  const events = port.outbox.drain();
   if (events.length === 0) return;
   port.lastBatch += 1;
-  port.flying.push({ batch: port.lastBatch, bytes });
+  port.flying.push({ batch: port.lastBatch, bytes: previewBytes(events) });
   c.effects.push({ do: "post-batch", port: port.key, batch: port.lastBatch, events });
 }
 

@@ -69,7 +69,7 @@ export function tabClaimed(
   tabReturned(c, tab);
   reachServers(c);
   // Everything until now is in the snapshot.
-  c.ports.get(key)?.outbox.drop(() => true);
+  c.ports.get(key)?.outbox.drain();
   answer(c, call, { ok: welcome(c, tab) });
 }
 

@@ -29,6 +29,13 @@ describe("a mailbox", () => {
     expect(mailbox.size).toBe(0);
   });
 
+  test("gives all at once, and counts none of it any more", () => {
+    const mailbox = filled({ key: "a", kind: "red", number: 1 }, { key: "b", kind: "red", number: 2 });
+    expect(mailbox.drain().map(({ number }) => number)).toEqual([1, 2]);
+    for (const number of [3, 4]) mailbox.put({ key: `${number}`, kind: "red", number });
+    expect(letters(mailbox)).toEqual([3, 4]);
+  });
+
   test("keeps the newer of two with the same key, at the end", () => {
     const mailbox = filled({ key: "a", number: 1 }, { key: "b", number: 2 }, { key: "a", number: 3 });
     expect(letters(mailbox)).toEqual([2, 3]);

@@ -1,5 +1,5 @@
 import type { HostEvent } from "./session-api.ts";
-import type { TaskEventOf } from "./tasks.ts";
+import { isSettled, type TaskEventOf, type TaskStatus } from "./tasks.ts";
 
 /**
  * Events that wait for a reader, in order, where news of some kinds replaces older news of the same:
@@ -48,6 +48,14 @@ export class Mailbox<Item> {
       return item;
     }
     return undefined;
+  }
+
+  /** Takes all at once: one by one, a map is searched through what it has forgotten. */
+  drain(): Item[] {
+    const items = this.items();
+    this.#items.clear();
+    this.#counts.clear();
+    return items;
   }
 
   /** Forgets what `matches`. */
@@ -99,16 +107,19 @@ export function taskEventKey(event: TaskEventOf<unknown, unknown>): string {
 }
 
 /** Whether a reader who comes late is still told of this event, or only of the newest of its kind. */
-export function isRetained({ type }: TaskEventOf<unknown, unknown>): boolean {
-  const passing = ["progress", "preview", "text", "node", "queued", "gap"];
-  return !passing.includes(type);
-}
+export const isRetained = ({ type }: TaskEventOf<unknown, unknown>): boolean => !passing.has(type);
 
-export const isEnding = (event: TaskEventOf<unknown, unknown>): boolean =>
-  event.type === "succeeded" ||
-  event.type === "failed" ||
-  event.type === "cancelled" ||
-  event.type === "lost";
+const passing = new Set(["progress", "preview", "text", "node", "queued", "gap"]);
+
+export const isEnding = ({ type }: TaskEventOf<unknown, unknown>): boolean => isSettled(type as TaskStatus);
+
+/** What counts against a port's window: other events are small. */
+export function previewBytes(events: readonly HostEvent[]): number {
+  let bytes = 0;
+  for (const event of events)
+    if (event.kind === "task" && event.event.type === "preview") bytes += event.event.image.byteLength;
+  return bytes;
+}
 
 export function hostEventKey(event: HostEvent): string {
   switch (event.kind) {
