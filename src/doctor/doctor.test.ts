@@ -48,6 +48,7 @@ describe("the doctor", () => {
 
   test.each<[string, SimulatorOptions, string]>([
     ["has no flag for other origins", { cors: "off" }, `--enable-cors-header ${origin}`],
+    ["keeps other origins from its WebSocket", { cors: "off" }, "check of the origin"],
     ["lets another origin in", { cors: "http://other.example" }, "of http://other.example"],
     ["is too old", { version: "0.3.30" }, "Update it to 0.3.42"],
     ["wants a login", { admits: () => false }, "wants a login (HTTP 401)"],

@@ -166,7 +166,9 @@ async function* examineSocket(
   if ("failure" in heard || heard.status !== 101) {
     yield wrong(
       `The WebSocket does not open (${"failure" in heard ? heard.failure : `HTTP ${heard.status}`}).`,
-      "A proxy has to pass on upgrades of /ws, and to ask there for no header: browsers send none. Without one, it is the origin: --enable-cors-header.",
+      origin !== undefined && "status" in heard && heard.status === 403
+        ? "The server's check of the origin refuses it: see --enable-cors-header."
+        : "A proxy has to pass on upgrades of /ws, and to ask there for no header: browsers send none.",
     );
     return;
   }
