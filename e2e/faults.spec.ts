@@ -25,6 +25,11 @@ const submitAll = (tab: ChaosTab, workflow: object, names: readonly string[]): P
     as: names,
   });
 
+const whyEvicted = (): string =>
+  JSON.stringify(
+    performance.getEntriesByType("navigation").map((entry) => entry.toJSON().notRestoredReasons),
+  );
+
 type ToldOf<Kind extends Told["kind"]> = Extract<Told, { kind: Kind }>;
 const told = <Kind extends Told["kind"]>(tab: ChaosTab, kind: Kind): ToldOf<Kind>[] =>
   tab.told.filter((one): one is ToldOf<Kind> => one.kind === kind);
@@ -174,18 +179,26 @@ test.describe("a tab", () => {
     comfy,
   }) => {
     const anna = await openChaosTab();
-    const task = await submit(anna, long, "portrait");
-    const open = await submit(anna, long, "open");
-    await untilAccepted(anna, task);
-    const [page] = new Set(anna.told.map((one) => one.page));
-    await anna.navigate(address.replace("chaos.html", "tab.html"));
-    await expect.poll(() => comfy.log.prompts[0]?.ending, patience).toBe("success");
-    expect(endingsOf(anna, task)).toEqual([]);
-    await anna.back();
-    await expect.poll(() => told(anna, "shown-again").length, patience).toBe(1);
-    expect(new Set(anna.told.map((one) => one.page))).toEqual(new Set([page]));
-    await expectEnding(anna, task, "succeeded");
-    await expectEnding(anna, open, "succeeded");
+    let task = "";
+    let isRestored = false;
+    // The browser evicts pages for reasons of its own, too; what matters is that it is never for what we do.
+    for (let trip = 1; trip <= 4 && !isRestored; trip += 1) {
+      task = await submit(anna, long, `trip ${trip}`);
+      await untilAccepted(anna, task);
+      const page = anna.told.at(-1)?.page;
+      const seen = () => [told(anna, "shown-again").length, told(anna, "opened").length].join();
+      const [before, run] = [seen(), comfy.log.prompts.length - 1];
+      await anna.navigate(address.replace("chaos.html", "tab.html"));
+      await expect.poll(() => comfy.log.prompts[run]?.ending, patience).toBe("success");
+      expect(endingsOf(anna, task)).toEqual([]);
+      await anna.back();
+      await expect.poll(seen, patience).not.toBe(before);
+      isRestored = told(anna, "shown-again").length > 0;
+      if (isRestored) expect(anna.told.at(-1)?.page).toBe(page);
+      else expect(await anna.evaluate(whyEvicted)).not.toMatch(/sharedworker|weblocks/);
+      await expectEnding(anna, task, "succeeded");
+    }
+    expect(isRestored).toBe(true);
   });
 
   test("that goes from page to page of one site has its tasks on each", async ({

@@ -47,6 +47,8 @@ export interface HostLife {
   readonly greeting: Greeting;
   readonly carry: Carry;
   post(envelope: TabEnvelope): void;
+  /** Into the back/forward cache. @returns whether it needs another port when it comes back */
+  suspend(): boolean;
   end(): void;
 }
 
@@ -120,7 +122,13 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
       stopWaiting();
     };
     if (greeting.tasks.length > 0) rest();
-    return { greeting, carry, post, end };
+    const suspend = (): boolean => {
+      post({ comfyTabs: "suspend" });
+      // A message that is on its way now would evict the page. Without locks nobody could tell this port's end.
+      if (hasLocks) port.close();
+      return hasLocks;
+    };
+    return { greeting, carry, post, suspend, end };
   } catch (error) {
     end();
     throw error;

@@ -168,10 +168,13 @@ export async function openLink(
 
   await establish();
 
+  /** The port was closed on the way into the back/forward cache. */
+  let isCut = false;
   const ends = [
     platform.onPageEvent("pagehide", (persisted) => {
       identity.save(hear.knownTasks());
-      host?.post({ comfyTabs: persisted ? "suspend" : "goodbye" });
+      isCut = persisted && host?.suspend() === true;
+      if (!persisted) host?.post({ comfyTabs: "goodbye" });
       identity.release();
     }),
     platform.onPageEvent("pageshow", (persisted) => {
@@ -188,12 +191,12 @@ export async function openLink(
       return;
     }
     const news = ours ? identity.news() : [];
-    if (!news) {
+    if (!news && !isCut) {
       host?.post({ comfyTabs: "resume" });
       return;
     }
     // As another tab, or as one that has more tasks than we know of: only a welcome tells them.
-    hear.onNews(news);
+    if (news) hear.onNews(news);
     if (host) {
       host.end();
       waitMs = 0;

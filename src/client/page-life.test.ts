@@ -61,11 +61,36 @@ describe("the back/forward cache", () => {
     await expect.poll(() => envelopesOf(host)).toEqual(["suspend"]);
     expect(browser.locks.isHeld(identity)).toBe(false);
     page.fire("pageshow", true);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume"]);
+    await expect.poll(() => host.hellos().length).toBe(2);
     expect(browser.locks.isHeld(identity)).toBe(true);
     page.fire("pageshow", false);
     page.fire("pagehide", false);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume", "goodbye"]);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "goodbye"]);
+  });
+
+  test("closes the port, so that what is on its way evicts nobody, and the welcome brings what came meanwhile", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const task = await session.submit(workflow);
+    await isAt(task, "queued");
+    page.fire("pagehide", true);
+    browser.comfy.start(task.promptId ?? "");
+    browser.comfy.finish(task.promptId ?? "");
+    page.fire("pageshow", true);
+    expect((await task.result()).taskId).toBe(task.id);
+    expect(await kindsOf(task)).toEqual(["accepted", "started", "succeeded"]);
+  });
+
+  test("keeps its port where there are no locks, without which nobody could tell its end", async () => {
+    const host = scriptedRealm();
+    const own = createBrowser({ hasLocks: false });
+    own.workersAre(() => host.realm);
+    const page = own.openPage();
+    await page.connect();
+    page.fire("pagehide", true);
+    page.fire("pageshow", true);
+    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "resume"]);
+    own.end();
   });
 
   test("gives back a page that learns of the tasks of the tab's next page", async () => {
