@@ -17,6 +17,8 @@ ticks.port1.onmessage = () => waiting.shift()?.();
 const isLockFree = (name: string): Promise<boolean> =>
   navigator.locks.request(name, { ifAvailable: true }, async (lock) => lock !== null);
 
+/** The file may come from a `blob:`, whose address says nothing; a sandbox has no origin. */
+const page = self.origin === "null" ? self.location.href : self.origin;
 const { permissions } = navigator as { permissions?: Permissions };
 
 const log = (level: "debug" | "warn", message: string): void => console[level](`[comfy-tabs] ${message}`);
@@ -27,7 +29,7 @@ const host = createHost({
   name: self.name,
   indexedDB: "indexedDB" in self ? () => self.indexedDB : undefined,
   fetch: (url, init) => fetch(url, init),
-  blockOf: pageLimits(self.location.href, permissions && ((wanted) => permissions.query(wanted as never))),
+  blockOf: pageLimits(page, permissions && ((wanted) => permissions.query(wanted as never))),
   openSocket: (url) => new WebSocket(url),
   newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),
   locks: (navigator as { locks?: LocksLike }).locks,
