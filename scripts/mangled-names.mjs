@@ -25,7 +25,6 @@ const outside = [
   ),
   ...["client/api.ts", "client/identity.ts", "core/journal.ts"].map((file) => `src/${file}`),
   "node_modules/comlink/dist/esm/comlink.mjs",
-  "node_modules/idb/build/index.js",
 ];
 const platform = filesIn(
   `node_modules/@typescript/typescript-${process.platform}-${process.arch}/lib`,

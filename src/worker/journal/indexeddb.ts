@@ -1,25 +1,6 @@
-import { type DBSchema, type IDBPDatabase, type IDBPObjectStore, wrap } from "idb";
 import type { JournalEntry } from "../../core/journal.ts";
 import { claimed, isOverdue } from "./claiming.ts";
 import type { ClosableStorage } from "./fallback.ts";
-
-interface Schema extends DBSchema {
-  entries: {
-    key: string;
-    value: JournalEntry;
-    indexes: {
-      tabId: string;
-      cancelAt: number;
-      /** These two have only what is settled. */
-      settledAt: number;
-      settledOfTab: [tabId: string, settledAt: number];
-      /** Tells whose an entry is without reading it: a workflow in it may be long. */
-      generation: [taskId: string, generation: number];
-    };
-  };
-}
-
-type Entries = IDBPObjectStore<Schema, ["entries"], "entries", "readwrite">;
 
 /** So many entries are forgotten at once. A day's tasks at once would take longer than anybody waits. */
 const batchSize = 200;
@@ -38,68 +19,64 @@ export async function openIndexedDb(
   const request = factory.open(name, 1);
   request.addEventListener("upgradeneeded", () => {
     const entries = request.result.createObjectStore("entries", { keyPath: "taskId" });
-    entries.createIndex("tabId", "tabId");
-    entries.createIndex("cancelAt", "cancelAt");
-    entries.createIndex("settledAt", "settledAt");
+    for (const field of ["tabId", "cancelAt", "settledAt"]) entries.createIndex(field, field);
+    // This one and `settledAt` have only what is settled.
     entries.createIndex("settledOfTab", ["tabId", "settledAt"]);
+    // Tells whose an entry is without reading it: a workflow in it may be long.
     entries.createIndex("generation", ["taskId", "generation"]);
   });
   request.addEventListener("blocked", () => onLost("another page keeps the database from being opened"));
-  const db = (await wrap(request)) as IDBPDatabase<Schema>;
+  const db = await answered(request);
   // Somebody deletes it, and waits until it is closed.
   db.addEventListener("versionchange", () => onLost("the database is being deleted"));
   db.addEventListener("close", () => onLost("the browser has closed the database"));
 
   async function transact<T>(
     durability: IDBTransactionDurability,
-    work: (entries: Entries) => Promise<T>,
+    work: (entries: IDBObjectStore) => Promise<T>,
   ): Promise<T> {
     const transaction = db.transaction("entries", "readwrite", { durability });
-    const [result] = await Promise.all([work(transaction.store), transaction.done]);
+    const [result] = await Promise.all([work(transaction.objectStore("entries")), completed(transaction)]);
     return result;
   }
 
-  async function take(entries: Entries, found: readonly JournalEntry[]): Promise<readonly JournalEntry[]> {
-    const taken = claimed(found);
-    await Promise.all(taken.map((entry) => entries.put(entry)));
-    return taken;
-  }
+  const claim = (
+    index: string,
+    query: string | IDBKeyRange,
+    isMeant: (entry: JournalEntry) => boolean,
+  ): Promise<readonly JournalEntry[]> =>
+    transact("strict", async (entries) => {
+      const found: JournalEntry[] = await answered(entries.index(index).getAll(query));
+      const taken = claimed(found.filter(isMeant));
+      await Promise.all(taken.map((entry) => answered(entries.put(entry))));
+      return taken;
+    });
+
+  const remove = (entries: IDBObjectStore, taskIds: readonly IDBValidKey[]): Promise<unknown> =>
+    Promise.all(taskIds.map((taskId) => answered(entries.delete(taskId))));
 
   return {
     write: (entry, isNew) =>
       transact(isPassing(entry, isNew) ? "relaxed" : "strict", async (entries) => {
         const { taskId, generation } = entry;
         const [known, notNewer] = await Promise.all([
-          entries.getKey(taskId),
-          entries.index("generation").getKey(IDBKeyRange.bound([taskId, 0], [taskId, generation])),
+          answered(entries.getKey(taskId)),
+          answered(entries.index("generation").getKey(IDBKeyRange.bound([taskId, 0], [taskId, generation]))),
         ]);
         if (known === undefined ? !isNew : isNew || notNewer === undefined) return "superseded";
-        await entries.put(entry);
+        await answered(entries.put(entry));
         return "written";
       }),
     async erase(taskIds) {
-      await transact("relaxed", (entries) => Promise.all(taskIds.map((taskId) => entries.delete(taskId))));
+      await transact("relaxed", (entries) => remove(entries, taskIds));
     },
-    claim: (tabId, tabSecret) =>
-      transact("strict", async (entries) => {
-        const found = await entries.index("tabId").getAll(tabId);
-        return take(
-          entries,
-          found.filter((entry) => entry.tabSecret === tabSecret),
-        );
-      }),
+    claim: (tabId, tabSecret) => claim("tabId", tabId, (entry) => entry.tabSecret === tabSecret),
     claimOverdue: (before) =>
-      transact("strict", async (entries) => {
-        const found = await entries.index("cancelAt").getAll(IDBKeyRange.upperBound(before, true));
-        return take(
-          entries,
-          found.filter((entry) => isOverdue(entry, before)),
-        );
-      }),
+      claim("cancelAt", IDBKeyRange.upperBound(before, true), (entry) => isOverdue(entry, before)),
     expire: (before, perTab, inAll) =>
       transact("relaxed", async (entries) => {
         const doomed = await findExpired(entries, before, perTab, inAll);
-        await Promise.all(doomed.map((taskId) => entries.delete(taskId)));
+        await remove(entries, doomed);
         return doomed.length > 0;
       }),
     close: () => db.close(),
@@ -108,29 +85,42 @@ export async function openIndexedDb(
 
 /** By keys and counts alone: the entries of all tabs together may be large. */
 async function findExpired(
-  entries: Entries,
+  entries: IDBObjectStore,
   before: number,
   perTab: number,
   inAll: number,
-): Promise<readonly string[]> {
+): Promise<readonly IDBValidKey[]> {
   const settled = entries.index("settledAt");
-  const tooOld = await settled.getAllKeys(IDBKeyRange.upperBound(before, true), batchSize);
+  const tooOld = await answered(settled.getAllKeys(IDBKeyRange.upperBound(before, true), batchSize));
   if (tooOld.length > 0) return tooOld;
-  const count = await settled.count();
+  const count = await answered(settled.count());
   if (count > perTab) {
     const byTab = entries.index("settledOfTab");
-    let tab = await byTab.openKeyCursor();
-    while (tab) {
-      const [tabId] = tab.key;
-      const end: [string, number] = [tabId, Number.POSITIVE_INFINITY];
+    const request = byTab.openKeyCursor();
+    for (let tab = await answered(request); tab; tab = await answered(request)) {
+      const [tabId] = tab.key as [string, number];
+      const end = [tabId, Number.POSITIVE_INFINITY];
       const own = IDBKeyRange.bound([tabId], end);
-      const surplus = (await byTab.count(own)) - perTab;
-      if (surplus > 0) return byTab.getAllKeys(own, Math.min(surplus, batchSize));
-      tab = await tab.continue(end);
+      const surplus = (await answered(byTab.count(own))) - perTab;
+      if (surplus > 0) return answered(byTab.getAllKeys(own, Math.min(surplus, batchSize)));
+      tab.continue(end);
     }
   }
-  return count > inAll ? settled.getAllKeys(null, Math.min(count - inAll, batchSize)) : [];
+  return count > inAll ? answered(settled.getAllKeys(null, Math.min(count - inAll, batchSize))) : [];
 }
+
+const answered = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+/** A request that was answered is not yet on the disk: what fails then, e.g. for lack of room, aborts it all. */
+const completed = (transaction: IDBTransaction): Promise<void> =>
+  new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
+  });
 
 /**
  * Whether the entry may be lost when the machine dies right now: until a prompt is accepted, the next POST hangs
