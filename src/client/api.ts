@@ -110,6 +110,10 @@ export interface UploadOptions {
 export type ObjectInfo = { readonly [className: string]: { readonly [field: string]: unknown } };
 
 export interface Diagnostics extends HostDiagnostics {
+  /** Why the mode is not what was hoped for. */
+  readonly reason?: string;
+  /** Whether Web Locks tell who is alive: else only silence does, after minutes. */
+  readonly locks: boolean;
   readonly tabId: string;
   readonly windowId: string;
 }

@@ -188,8 +188,12 @@ describe("the mode", () => {
 
   test("is shared where that can be had, and solo where there is no SharedWorker", async () => {
     const [both, without] = [browser.openPage(), browser.openPage(undefined, { makeShared: undefined })];
-    expect((await (await both.connect()).diagnostics()).mode).toBe("shared");
-    expect((await (await without.connect()).diagnostics()).mode).toBe("solo");
+    const asHoped = await (await both.connect()).diagnostics();
+    expect([asHoped.mode, "reason" in asHoped, asHoped.locks]).toEqual(["shared", false, true]);
+    expect(await (await without.connect()).diagnostics()).toMatchObject({
+      mode: "solo",
+      reason: "there is no SharedWorker",
+    });
     expect(browser.comfy.sockets).toHaveLength(2);
   });
 
@@ -203,6 +207,8 @@ describe("the mode", () => {
       epoch: "epoch-1",
       reason: "the SharedWorker could not be loaded",
     });
+    const { reason } = await session.diagnostics();
+    expect(reason).toBe("the SharedWorker could not be loaded");
     expect(warn).toHaveBeenCalledWith(
       expect.stringMatching(/^\[window_\d+_.+\]$/),
       "no host of this kind: the SharedWorker could not be loaded",

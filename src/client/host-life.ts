@@ -46,6 +46,8 @@ export interface HostMeans {
 export interface HostLife {
   readonly greeting: Greeting;
   readonly carry: Carry;
+  /** Whether they tell when it dies. */
+  readonly locks: boolean;
   post(envelope: TabEnvelope): void;
   /** Into the back/forward cache. @returns whether it needs another port when it comes back */
   suspend(): boolean;
@@ -128,7 +130,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
       if (hasLocks) port.close();
       return hasLocks;
     };
-    return { greeting, carry, post, suspend, end };
+    return { greeting, carry, locks: hasLocks, post, suspend, end };
   } catch (error) {
     end();
     throw error;

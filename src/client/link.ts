@@ -20,7 +20,7 @@ const retryMs = { first: 500, longest: 8_000, reset: 5_000 } as const;
 /** What the rest of the page hears from its host, and tells a new one. */
 export interface LinkEvents {
   /** @param reason why this is not the kind of host that was hoped for */
-  onWelcome(welcome: Greeting, reason: string | undefined): void;
+  onWelcome(welcome: Greeting, reason: string | undefined, locks: boolean): void;
   onEvent(event: HostEvent): void;
   /** This page is a new tab from now on: its tasks are another page's. */
   onRenewed(): void;
@@ -56,6 +56,7 @@ export async function openLink(
   const generations = createGeneration(platform, options.name);
   const closing = new AbortController();
   let chosenMode: HostMode | undefined;
+  let reason: string | undefined;
   let host: HostLife | undefined;
   let metAt = 0;
   let waitMs = 0;
@@ -69,30 +70,27 @@ export async function openLink(
   async function establish(): Promise<void> {
     // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
     const mode = chosenMode ?? options.mode;
-    let reason: string | undefined;
     const generation = generations.current();
+    let why = "";
     for (const choose of hostsToTry(platform, mode, options.worker, workerName(options.name, generation))) {
       try {
-        await greet(choose(), generation, reason);
+        await greet(choose(), generation);
         return;
       } catch (error) {
         // It may hang: whoever tries again shall not wait for it again.
         if (error instanceof ComfyTabsError && error.code === "timeout") generations.leave(generation);
         if (error instanceof ComfyTabsError) throw error;
-        reason = error instanceof Error ? error.message : String(error);
-        logger.warn(`no host of this kind: ${reason}`);
+        why = error instanceof Error ? error.message : String(error);
+        if (!chosenMode) reason = why;
+        logger.warn(`no host of this kind: ${why}`);
       }
     }
-    throw new ComfyTabsError("unsupported-environment", `No host can be had: ${reason}.`, {
+    throw new ComfyTabsError("unsupported-environment", `No host can be had: ${why}.`, {
       missing: "worker",
     });
   }
 
-  async function greet(
-    { mode, host: port }: Chosen,
-    generation: number,
-    reason: string | undefined,
-  ): Promise<void> {
+  async function greet({ mode, host: port }: Chosen, generation: number): Promise<void> {
     let refusals = 0;
     const portLock = nextLock ?? holdPortLock(platform.locks);
     nextLock = undefined;
@@ -138,7 +136,7 @@ export async function openLink(
     identity.introduced();
     metAt = Date.now();
     chosenMode = mode;
-    hear.onWelcome(life.greeting, reason);
+    hear.onWelcome(life.greeting, reason, life.locks);
     calls.host(life.carry);
   }
 

@@ -1,7 +1,7 @@
 import { nanoid } from "nanoid";
 import { present } from "../comfy/json.ts";
 import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
-import type { Logger, SessionEvents } from "./api.ts";
+import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
@@ -23,6 +23,8 @@ export interface Page {
   readonly transfers: Map<string, (progress: { loaded: number; total: number }) => void>;
   /** Which servers hold a file that was uploaded in this page, by what an input calls it. */
   readonly uploads: Map<string, Set<string>>;
+  /** What the host in force is like. */
+  kind(): Pick<Diagnostics, "reason" | "locks">;
   on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
   /** @throws {@link ComfyTabsError} `invalid-option` where one has the id of another */
   addServers(servers: readonly ServerDeclaration[]): Promise<void>;
@@ -49,6 +51,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   /** Servers whose credentials are not the declared ones any more. */
   const renewed = new Set<string>();
   let mode: SessionEvents["mode"] | undefined;
+  let kind: Pick<Diagnostics, "reason" | "locks"> = { locks: false };
 
   function emit<K extends keyof SessionEvents>(type: K, event: SessionEvents[K]): void {
     for (const one of listeners) if (one.type === type) tell(logger, type, one.listener as never, event);
@@ -69,9 +72,10 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       emit("queue", { serverId: id, queueRemaining });
   }
 
-  function takeWelcome(welcome: Greeting, reason: string | undefined): void {
+  function takeWelcome(welcome: Greeting, reason: string | undefined, locks: boolean): void {
     for (const server of welcome.servers) takeServer(server);
     book.takeAll(welcome.tasks);
+    kind = { locks, ...present({ reason }) };
     mode = { mode: welcome.mode, epoch: welcome.epoch, ...present({ reason }) };
     emit("mode", mode);
   }
@@ -118,6 +122,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     servers,
     transfers,
     uploads: new Map(),
+    kind: () => kind,
     on(type, listener) {
       const entry = { type, listener };
       listeners.add(entry);

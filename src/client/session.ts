@@ -226,7 +226,7 @@ export function createSession({
     async diagnostics() {
       open();
       const host = await page.call<HostDiagnostics>("diagnostics", []);
-      return { ...host, tabId: identity.tabId, windowId: page.windowId };
+      return { ...host, ...page.kind(), tabId: identity.tabId, windowId: page.windowId };
     },
 
     async close() {

@@ -17,6 +17,10 @@ export function hostsToTry(
   const { makeShared, makeSolo } = platform;
   const hosts: (() => Chosen)[] = [];
   if (makeShared && wanted !== "solo") hosts.push(() => ({ mode: "shared", host: makeShared(source, name) }));
+  else if (makeSolo && wanted === "auto")
+    hosts.push(() => {
+      throw new Error("there is no SharedWorker");
+    });
   if (makeSolo && wanted !== "shared") hosts.push(() => ({ mode: "solo", host: makeSolo(source, name) }));
   if (hosts.length > 0) return hosts;
   const missing = wanted === "shared" ? "SharedWorker" : "Worker";
