@@ -11,6 +11,7 @@ const executablePath = findChromium();
 export default defineConfig<object, WorkerFixtures>({
   testDir: "e2e",
   testMatch: "**/*.spec.ts",
+  testIgnore: "**/e2e/engines/**",
   outputDir: "build/e2e-results",
   workers: 1,
   fullyParallel: false,

@@ -41,7 +41,13 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     rollupOptions: {
-      input: ["index.html", "e2e/pages/tab.html", "e2e/pages/journal.html", "e2e/pages/chaos.html"]
+      input: [
+        "index.html",
+        "e2e/pages/tab.html",
+        "e2e/pages/journal.html",
+        "e2e/pages/chaos.html",
+        "e2e/pages/engine.html",
+      ]
         .map((page) => resolve(root, page))
         .filter((page) => existsSync(page)),
     },
