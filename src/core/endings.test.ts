@@ -53,6 +53,17 @@ describe("an ending", () => {
     expect(host.pending(/history|queue/)).toEqual([]);
   });
 
+  test("is read from the history where an old server's own id was answered after its frames had been dropped", () => {
+    const host = scriptedHost();
+    host.tab("anna").submit("portrait");
+    host.openSocket();
+    host.say(...runOf("its-own").slice(0, 4));
+    host.now += 60_000;
+    host.say(...runOf("its-own").slice(4));
+    host.reply("/prompt", { prompt_id: "its-own", number: 1, node_errors: {} });
+    expect(host.pending("/history/its-own")).toHaveLength(1);
+  });
+
   test("carries the outputs of all nodes, with addresses at the server that ran them", () => {
     const { host, anna, promptId } = started();
     host.say(

@@ -10,7 +10,8 @@ import { addOutput, markAccepted, nodeFailed, resultFrom, settle } from "./task-
  */
 export function finishFromFrames(c: Coordinator, server: Server, task: Task, socket: SocketKey): void {
   const { verdict } = task;
-  const sawAll = task.witness === socket && verdict !== undefined;
+  // What came before the answer of an old server is kept for a while only.
+  const sawAll = task.witness === socket && task.startSeen && verdict !== undefined;
   if (!sawAll || (verdict === "success" && task.outputsIncomplete)) {
     task.witness = undefined; // it has said all it will
     lookUpHistory(c, server, task, c.moment.now);
