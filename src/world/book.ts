@@ -54,6 +54,8 @@ export function createBook(
 ): Book {
   const entries = new Map<string, Entry>();
   const meddled = new Set<string>();
+  /** By the id that was asked for: those that old servers have given, under which it may be sent again. */
+  const given = new Map<string, Set<string>>();
   /** By tab: since when it is away, and its absences until now. */
   const awaySince = new Map<string, number>();
   const absences = new Map<string, { readonly until: number; readonly ms: number }[]>();
@@ -70,9 +72,10 @@ export function createBook(
 
   function runs(promptId: string): PromptEntry[] {
     const found: PromptEntry[] = [];
+    const ids = new Set([promptId, ...(given.get(promptId) ?? [])]);
     for (const server of servers)
       for (const entry of server.log.prompts)
-        if (entry.promptId === promptId || entry.askedId === promptId) found.push(entry);
+        if (ids.has(entry.promptId) || ids.has(entry.askedId ?? "")) found.push(entry);
     return found;
   }
 
@@ -180,6 +183,7 @@ export function createBook(
       switch (event.type) {
         case "accepted":
           entry.acceptedAs = event.promptId;
+          given.set(entry.promptId, (given.get(entry.promptId) ?? new Set()).add(event.promptId));
           return;
         case "preview":
           check(
