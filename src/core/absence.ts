@@ -17,7 +17,7 @@ export function tabLeft(c: Coordinator, tab: Tab): void {
   for (const task of tasksOf(c, tab)) {
     if (isOver(task) || task.cancelAfterMs === undefined || task.cancelAt !== undefined) continue;
     task.cancelAt = c.moment.wall + task.cancelAfterMs;
-    setTimer(c, `abandoned ${task.id}`, {
+    setTimer(c, {
       at: c.moment.now + task.cancelAfterMs,
       timer: "abandoned",
       task: task.id,
@@ -44,7 +44,7 @@ export function lookForOverdue(c: Coordinator): void {
   c.lastKey += 1;
   c.claims.set(c.lastKey, { for: "overdue" });
   c.effects.push({ do: "claim-overdue", claim: c.lastKey, before: c.moment.wall - overdueMs });
-  setTimer(c, "overdue", { at: c.moment.now + lookEveryMs, timer: "overdue" });
+  setTimer(c, { at: c.moment.now + lookEveryMs, timer: "overdue" });
 }
 
 export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[]): void {
@@ -67,7 +67,7 @@ export function expire(c: Coordinator): void {
   for (const task of [...c.tasks.values()])
     if (task.stage.at === "settled" && task.stage.atWall < before) forgetTask(c, task);
   c.effects.push({ do: "expire-journal", before, ...settledLimit });
-  setTimer(c, "expire", { at: c.moment.now + expireEveryMs, timer: "expire" });
+  setTimer(c, { at: c.moment.now + expireEveryMs, timer: "expire" });
 }
 
 export const tasksOf = (c: Coordinator, { tabId }: Tab): Task[] =>

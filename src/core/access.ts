@@ -11,7 +11,7 @@ import { clearTimer, setTimer } from "./timers.ts";
 const againMs = 30_000;
 
 const lookAgain = (c: Coordinator, server: Server, inMs: number): void =>
-  setTimer(c, `barred ${server.key}`, { at: c.moment.now + inMs, timer: "barred", server: server.key });
+  setTimer(c, { at: c.moment.now + inMs, timer: "barred", server: server.key });
 
 /** Nothing is sent there until it can be used; what waits is told why. */
 function bar(c: Coordinator, server: Server, error: WireError, inMs = againMs): void {

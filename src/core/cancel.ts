@@ -27,7 +27,7 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
     answer(c, call, { ok: false });
     return;
   }
-  setTimer(c, `cancel-deadline ${task.id}`, {
+  setTimer(c, {
     at: c.moment.now + answerAfterMs,
     timer: "cancel-deadline",
     task: task.id,
@@ -68,7 +68,7 @@ export function pursueCancel(c: Coordinator, task: Task): void {
   }
   if (!cancel || !server || isOver(task) || cancel.request !== undefined || cancel.hopeless) return;
   if (task.stage.at !== "queued" && task.stage.at !== "running") return;
-  setTimer(c, `cancel-again ${task.id}`, {
+  setTimer(c, {
     at: c.moment.now + againAfterMs,
     timer: "cancel-again",
     task: task.id,

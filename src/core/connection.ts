@@ -60,7 +60,7 @@ function openSocket(c: Coordinator, server: Server): void {
   c.sockets.set(socket, server.key);
   server.socketsOpened += 1;
   server.connection = { at: "connecting", socket, attempt: server.attempt };
-  setTimer(c, `handshake ${server.key}`, {
+  setTimer(c, {
     at: c.moment.now + handshakeMs,
     timer: "handshake",
     server: server.key,
@@ -127,7 +127,7 @@ function connectionLost(c: Coordinator, server: Server): void {
   } else {
     const until = c.moment.now + reconnectDelay(server.attempt, c.moment.random);
     server.connection = { at: "waiting", attempt: server.attempt, until };
-    setTimer(c, `connect ${server.key}`, { at: until, timer: "connect", server: server.key });
+    setTimer(c, { at: until, timer: "connect", server: server.key });
     if (connection.at === "connecting") investigate(c, server);
   }
   announceServer(c, server);

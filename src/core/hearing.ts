@@ -24,7 +24,7 @@ const patience = ({ hearing }: Server): number =>
   Math.min(longestSilenceMs, silenceMs * 2 ** Math.min(hearing.rotations, 5));
 
 function hearAgainAt(c: Coordinator, server: Server, at: number): void {
-  setTimer(c, `hearing ${server.key}`, { at, timer: "hearing", server: server.key });
+  setTimer(c, { at, timer: "hearing", server: server.key });
 }
 
 export function heard(c: Coordinator, server: Server): void {

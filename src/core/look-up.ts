@@ -20,7 +20,7 @@ export function surveySoon(c: Coordinator, server: Server, delayMs: number): voi
   const name = `survey ${server.key}`;
   const at = Math.max(wanted, server.survey.lastAt + closestMs);
   const known = c.timers.get(name);
-  if (!known || known.at > at) setTimer(c, name, { at, timer: "survey", server: server.key });
+  if (!known || known.at > at) setTimer(c, { at, timer: "survey", server: server.key });
 }
 
 /** Asks for the whole queue: one answer serves all tasks there, and tells their positions. */

@@ -142,7 +142,7 @@ export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServe
     }
   }
   if (left > 0)
-    setTimer(c, "backlog", {
+    setTimer(c, {
       at: Math.max(c.moment.now, c.positionsAt + positionsEveryMs),
       timer: "backlog",
     });
@@ -181,7 +181,7 @@ export function lookUpFailed(c: Coordinator, { aside, key }: Server): void {
   if (excess < 0) return;
   const ms = Math.min(asideMs.longest, asideMs.first * 2 ** excess) * (0.5 + c.moment.random / 2);
   aside.until = c.moment.now + ms;
-  setTimer(c, `aside ${key}`, { at: aside.until, timer: "aside" });
+  setTimer(c, { at: aside.until, timer: "aside", server: key });
 }
 
 export function lookUpSucceeded(c: Coordinator, server: Server): void {

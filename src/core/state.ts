@@ -325,7 +325,7 @@ export type Timer = { readonly at: number } & (
   /** The waiting tasks are told how many are before them. */
   | { readonly timer: "backlog" }
   /** A server was put aside long enough. */
-  | { readonly timer: "aside" }
+  | { readonly timer: "aside"; readonly server: ServerKey }
   | { readonly timer: "hearing"; readonly server: ServerKey }
   /** The tab has not come back. */
   | { readonly timer: "abandoned"; readonly task: string }

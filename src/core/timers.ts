@@ -1,8 +1,9 @@
 import type { Coordinator, Timer } from "./state.ts";
 
-/** Sets or moves the timer of that name. */
-export function setTimer(c: Coordinator, name: string, timer: Timer): void {
-  c.timers.set(name, timer);
+/** Sets or moves the timer of that kind, for that task or server. */
+export function setTimer(c: Coordinator, timer: Timer): void {
+  const of = "task" in timer ? timer.task : "server" in timer ? timer.server : "";
+  c.timers.set(`${timer.timer} ${of}`, timer);
 }
 
 export function clearTimer(c: Coordinator, name: string): void {
