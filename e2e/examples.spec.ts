@@ -1,13 +1,21 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
-import { build } from "vite";
+import { build, createServer } from "vite";
 import { lend } from "./packaged/app.ts";
 import { expect, test } from "./packaged/fixtures.ts";
 
 const parts = {
-  react: ["react", "react-dom", "scheduler"],
+  react: ["react", "react-dom", "scheduler", "@vitejs/plugin-react", "vite"],
   vue: ["vue", "@vitejs/plugin-vue", "vite"],
 } as const;
+
+const imports = {
+  react: ["react", "react/jsx-dev-runtime", "react-dom/client", "comfy-tabs/react"],
+  vue: ["vue", "comfy-tabs/vue"],
+} as const;
+
+const panels = { react: "src/studio.tsx", vue: "src/StudioPanel.vue" } as const;
 
 const generate = (page: Page) => page.getByRole("button", { name: "Generate" });
 const statuses = (page: Page) => page.getByRole("status");
@@ -27,7 +35,6 @@ for (const framework of ["react", "vue"] as const) {
     for (const page of [first, second]) await page.goto(url);
     await first.bringToFront();
 
-    // Mounted twice by StrictMode, each tab has one link, and both share one socket.
     comfy.hold({ after: "execution_start" });
     await generate(first).click();
     await generate(first).click();
@@ -53,6 +60,46 @@ for (const framework of ["react", "vue"] as const) {
     expect(comfy.log.sockets).toHaveLength(1);
   });
 }
+
+for (const framework of ["react", "vue"] as const)
+  test(`the ${framework} example keeps one link and its tasks when it is mounted twice, and when its code changes`, async ({
+    comfy,
+    context,
+    makeApp,
+  }) => {
+    const app = makeApp(`examples/${framework}`);
+    lend(app, parts[framework]);
+    const server = await createServer({
+      root: app.folder,
+      logLevel: "error",
+      server: { port: 0, host: "127.0.0.1" },
+      // What Vite finds only later makes it load the page anew.
+      optimizeDeps: { include: [...imports[framework]] },
+    });
+    await server.listen();
+    try {
+      const page = await context.newPage();
+      await page.goto(`${server.resolvedUrls?.local[0]}?server=${comfy.url}`);
+      comfy.hold({ after: "execution_start" });
+      await generate(page).click();
+      await expect(statuses(page)).toHaveText("running");
+      expect(await locksOfTabs(page)).toBe(1);
+
+      await page.evaluate(() => document.body.setAttribute("data-loaded", "once"));
+      const panel = panels[framework];
+      const code = readFileSync(join(app.folder, panel), "utf8");
+      app.write({ [panel]: code.replace("Generate", "Paint") });
+      await expect(page.getByRole("button", { name: "Paint" })).toBeEnabled();
+      await expect(statuses(page)).toHaveText("running");
+      comfy.release();
+      await expect(statuses(page)).toHaveText("succeeded");
+      expect(await locksOfTabs(page)).toBe(1);
+      expect(await page.locator("body").getAttribute("data-loaded")).toBe("once");
+      expect([comfy.log.sockets.length, comfy.log.prompts.length]).toEqual([1, 1]);
+    } finally {
+      await server.close();
+    }
+  });
 
 /** How many tabs hold a link to a host. */
 const locksOfTabs = (page: Page): Promise<number> =>
