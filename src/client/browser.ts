@@ -11,6 +11,7 @@ export function browserPlatform(): Platform {
     });
   return {
     locks: (navigator as { locks?: LocksLike }).locks,
+    openChannel: typeof BroadcastChannel === "undefined" ? undefined : (name) => new BroadcastChannel(name),
     storage: () => sessionStorage,
     sharedStorage: () => localStorage,
     makeShared: typeof SharedWorker === "undefined" ? undefined : sharedHost,

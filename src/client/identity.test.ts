@@ -16,6 +16,7 @@ const known = (number: number): KnownTask => ({
 
 const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   locks,
+  openChannel: undefined,
   storage,
   sharedStorage: storage,
   makeShared: undefined,

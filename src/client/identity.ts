@@ -2,11 +2,14 @@ import { nanoid } from "nanoid";
 import type { TabId } from "../protocol/ids.ts";
 import { identityKey, identityLock } from "../protocol/names.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
-import { holdLock } from "./locks.ts";
+import { askFor, holdLock } from "./locks.ts";
 import type { Platform } from "./platform.ts";
 
 /** A reload lets go of the old page's claim within milliseconds; a duplicated tab's original never does. */
 const claimWaitMs = 2_000;
+
+/** Without Web Locks the pages of a tab ask each other: an original answers at once, unless it is busy. */
+const askMs = 500;
 
 /** A hello has to fit into one argument of a call: a host that refused it would refuse this tab for ever. */
 const most = { tasks: 2_000, characters: 512 * 1024 };
@@ -56,8 +59,13 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       return tasks;
     },
     async claim() {
-      const { locks } = platform;
-      if (!locks || unlock) return true;
+      const { locks, openChannel } = platform;
+      if (unlock) return true;
+      if (!locks) {
+        if (!openChannel) return true;
+        unlock = await askFor(openChannel(identityLock(name, tabId as TabId)), isNew ? 0 : askMs);
+        return unlock !== undefined;
+      }
       // Where locks are refused there are none, and the host tells a duplicate by its original's port.
       const free = (): void => {};
       const held = holdLock(locks, identityLock(name, tabId as TabId), claimWaitMs).catch(() => free);

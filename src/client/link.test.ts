@@ -198,6 +198,31 @@ describe("a tab's id that the host gives to another page", () => {
   });
 });
 
+describe.each(["shared", "solo"] as const)("without Web Locks, in %s mode, a tab", (mode) => {
+  test("is told from its copy by asking", async () => {
+    browser = createBrowser({ hasLocks: false, hasChannels: true });
+    const original = browser.openPage();
+    const session = await original.connect({ mode });
+    const task = await session.submit(workflow);
+    const copy = await browser.openPage(copyOf(original.storage)).connect({ mode });
+    expect(copy.tabId).not.toBe(session.tabId);
+    expect([copy.tasks(), session.tasks()]).toEqual([[], [task]]);
+  });
+
+  test("that comes back from a crash is itself, though its former port may be alive for all that is known", async () => {
+    browser = createBrowser({ hasLocks: false, hasChannels: true });
+    await browser.openPage().connect({ mode });
+    const page = browser.openPage();
+    const session = await page.connect({ mode });
+    const task = await session.submit(workflow);
+    await isAt(task, "queued");
+    page.crash();
+    const again = await browser.openPage(copyOf(page.storage)).connect({ mode });
+    expect(again.tabId).toBe(session.tabId);
+    expect(again.tasks().map(({ id }) => id)).toEqual([task.id]);
+  });
+});
+
 describe("a host's refusal of this page's own former port", () => {
   test("passes, and the tab keeps its id and its tasks", async () => {
     const session = await browser.openPage().connect();

@@ -104,6 +104,7 @@ export async function openLink(
         tabId: identity.tabId,
         tabSecret: identity.secret,
         ...(identity.isNew ? { isNew: true } : {}),
+        ...(!platform.locks && platform.openChannel ? { hasAsked: true } : {}),
         windowId,
         servers: [...servers.values()],
         tasks: hear.knownTasks(),

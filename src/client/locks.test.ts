@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { createLocks } from "../world/locks.ts";
-import { holdLock, onLockFree } from "./locks.ts";
+import { askFor, holdLock, onLockFree } from "./locks.ts";
+import { createChannels } from "./testing/channels.ts";
 
 test("a lock is held until it is let go of, and has no timer any more", async () => {
   vi.useFakeTimers();
@@ -42,4 +43,30 @@ test("a wait that has ended is not told", async () => {
   release?.();
   await locks.request("a", () => {});
   expect(freed).not.toHaveBeenCalled();
+});
+
+test("a name that is asked for is had when nobody objects, and kept until it is let go of", async () => {
+  vi.useFakeTimers();
+  const { open, listening } = createChannels();
+  const first = askFor(open("a"), 500);
+  await vi.advanceTimersByTimeAsync(500);
+  const release = await first;
+  const second = askFor(open("a"), 500);
+  const other = askFor(open("b"), 500);
+  await vi.advanceTimersByTimeAsync(500);
+  expect([await second, typeof (await other)]).toEqual([undefined, "function"]);
+  release?.();
+  const third = askFor(open("a"), 500);
+  await vi.advanceTimersByTimeAsync(500);
+  expect([typeof (await third), listening.size]).toEqual(["function", 2]);
+  vi.useRealTimers();
+});
+
+test("a name that two ask for at once is had by one", async () => {
+  vi.useFakeTimers();
+  const { open } = createChannels();
+  const both = [askFor(open("a"), 500), askFor(open("a"), 500)];
+  await vi.advanceTimersByTimeAsync(500);
+  expect((await Promise.all(both)).filter(Boolean)).toHaveLength(1);
+  vi.useRealTimers();
 });

@@ -26,6 +26,36 @@ export function holdLock(locks: LocksLike, name: string, waitMs: number): Promis
   });
 }
 
+/**
+ * Takes a name where there are no locks: whoever has it says so. Of two that ask at once, one gets it.
+ *
+ * @param waitMs for an objection; 0 where nobody can have one
+ */
+export function askFor(channel: BroadcastChannel, waitMs: number): Promise<(() => void) | undefined> {
+  const release = (): void => channel.close();
+  const turn = Math.random();
+  let held = waitMs === 0;
+  return new Promise((resolve) => {
+    channel.onmessage = ({ data }: MessageEvent<number>) => {
+      // A question is a turn, the objection 0: before everybody's.
+      if (data > (held ? 0 : turn)) channel.postMessage(0);
+      else if (!held) {
+        release();
+        resolve(undefined);
+      }
+    };
+    if (held) {
+      resolve(release);
+      return;
+    }
+    channel.postMessage(turn);
+    setTimeout(() => {
+      held = true;
+      resolve(release);
+    }, waitMs);
+  });
+}
+
 /** Takes the lock from a holder that hangs, and lets go of it: whoever waits for it is told. */
 export function stealLock(locks: LocksLike, name: string): void {
   locks.request(name, { steal: true }, async () => {}).catch(() => {}); // then each finds out by itself

@@ -18,6 +18,8 @@ export interface HostPort {
 /** Everything of the page that the client touches; resolved in `browserPlatform` and nowhere else. */
 export interface Platform {
   readonly locks: LocksLike | undefined;
+  /** To the other pages of this origin. Undefined where there is none. */
+  readonly openChannel: ((name: string) => BroadcastChannel) | undefined;
   /** Of this page and its reloads. Every access may throw. */
   readonly storage: () => Storage;
   /** Of all pages of this origin. Every access may throw. */

@@ -104,6 +104,8 @@ export interface Hello {
   readonly previews: "newest" | "none";
   /** Whether the tab holds a Web Lock named after its port, for the host to wait on. */
   readonly hasLock: boolean;
+  /** Where there are no locks: no other page answers to this tab's id. */
+  readonly hasAsked?: boolean;
 }
 
 export interface KnownTask {

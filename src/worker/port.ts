@@ -156,7 +156,7 @@ function sessionCalls(
       const servers = hello.servers.map(admit);
       greeted = true;
       if (hello.hasLock) watchLock(portId);
-      const hasLock = hello.hasLock && locks !== undefined;
+      const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
       runtime.call(
         (call) => ({
           type: "tab-said-hello",

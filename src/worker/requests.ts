@@ -142,6 +142,7 @@ export const readHello = fromJson(
     ),
     previews: oneOf("newest", "none"),
     hasLock: flag,
+    hasAsked: optional(flag),
   }),
 );
 

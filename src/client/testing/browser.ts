@@ -7,6 +7,7 @@ import { createLocks } from "../../world/locks.ts";
 import type { ConnectOptions } from "../api.ts";
 import { connectOn, type Pages } from "../connect.ts";
 import type { HostPort, Platform } from "../platform.ts";
+import { createChannels } from "./channels.ts";
 import { type Comfy, createComfy } from "./comfy.ts";
 import { memoryStorage } from "./storage.ts";
 
@@ -22,15 +23,18 @@ export type MakeRealm = (mode: HostMode, name: string) => Realm;
 /** One origin in a browser: its locks, its workers by name, and a ComfyUI that they talk to. */
 export function createBrowser({
   hasLocks = true,
+  hasChannels = false,
   indexedDB,
   log = () => {},
 }: {
   hasLocks?: boolean;
+  hasChannels?: boolean;
   indexedDB?: IDBFactory;
   log?: (message: string) => void;
 } = {}) {
   const comfy: Comfy = createComfy();
   const locks = createLocks();
+  const channels = createChannels();
   const sharedStorage = memoryStorage();
   const shared = new Map<string, Realm>();
   const realms: Realm[] = [];
@@ -145,12 +149,19 @@ export function createBrowser({
         pageshow: new Set<(persisted: boolean) => void>(),
       };
       const ports: HostPort[] = [];
+      const opened: BroadcastChannel[] = [];
+      const openChannel = (name: string): BroadcastChannel => {
+        const channel = channels.open(name);
+        opened.push(channel);
+        return channel;
+      };
       const remember = (port: HostPort): HostPort => {
         ports.push(port);
         return port;
       };
       const platform: { -readonly [Part in keyof Platform]: Platform[Part] } = {
         locks: hasLocks ? realm.locks : undefined,
+        openChannel: hasChannels ? openChannel : undefined,
         storage: () => storage,
         sharedStorage: () => sharedStorage,
         makeShared: (_source, name) => remember(makePort("shared", name)),
@@ -177,6 +188,7 @@ export function createBrowser({
         /** It is gone without a word: a crash. */
         crash() {
           for (const { port } of ports) port.close();
+          for (const channel of opened) channel.close();
           realm.die();
         },
       };
