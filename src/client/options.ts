@@ -2,6 +2,7 @@ import { normaliseAddress } from "../comfy/addresses.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import { defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
 import type { ConnectOptions, WhenTabGone } from "./api.ts";
+import { serversLater } from "./servers-later.ts";
 
 export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
   readonly servers: readonly ServerDeclaration[];
@@ -49,7 +50,8 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
   } = options;
   const oneOf = (option: string, value: unknown, values: readonly unknown[]): void =>
     demand(values.includes(value), option, values.join(", ").replace(/, (\w+)$/, " or $1"));
-  demand(Array.isArray(servers) && servers.length > 0, "servers", "a list of at least one server");
+  const enough = Array.isArray(servers) && (servers.length > 0 || serversLater in options);
+  demand(enough, "servers", "a list of at least one server");
   demand(isText(name, 200), "name", "a text of 1 to 200 characters");
   oneOf("mode", mode, ["auto", "shared", "solo"]);
   oneOf("previews", previews, ["newest", "none"]);

@@ -64,6 +64,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
     lastKey: 0,
+    nextClientId: undefined,
     sendWaiting: false,
     positionsAt: Number.NEGATIVE_INFINITY,
     wakeAt: undefined,

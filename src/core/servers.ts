@@ -34,7 +34,7 @@ export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): 
     key,
     url,
     connection: { at: "idle" },
-    clientId: mintClientId(c),
+    clientId: c.nextClientId ?? mintClientId(c),
     inheriting: undefined,
     socketsOpened: 0,
     attempt: 0,
@@ -61,8 +61,19 @@ export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): 
       active: 0,
     },
   };
+  c.nextClientId = undefined;
   c.servers.set(key, server);
   return server;
+}
+
+/**
+ * For pages that POST by themselves and have named no server yet: the id of the one that they will most likely name.
+ * One of an account's own is for its pages alone.
+ */
+export function clientIdAhead(c: Coordinator): string {
+  for (const { key, url, clientId } of c.servers.values()) if (key.trimEnd() === url) return clientId;
+  c.nextClientId ??= mintClientId(c);
+  return c.nextClientId;
 }
 
 /** The route exists before the prompt does: no frame can come too early for it. */

@@ -12,7 +12,7 @@ import { surveySoon } from "./look-up.ts";
 import { adopt, restore } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { choose } from "./scheduling.ts";
-import { bindTo, declareServers, serverFor, serverSnapshot } from "./servers.ts";
+import { bindTo, clientIdAhead, declareServers, serverFor, serverSnapshot } from "./servers.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
 import { newTab } from "./tabs.ts";
@@ -135,6 +135,7 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     case "clientId": {
       const declared = tab.servers.get(request.serverId);
       if (declared) answer(c, call, { ok: serverFor(c, declared).clientId });
+      else if (request.serverId === "") answer(c, call, { ok: clientIdAhead(c) });
       else noServer(c, call, request.serverId);
       return;
     }

@@ -46,6 +46,8 @@ export interface Coordinator {
   readonly arriving: Map<PortKey, { suspended: boolean }>;
   /** The source of all keys that the core mints. */
   lastKey: number;
+  /** Told to pages that name no server yet: the next server's. */
+  nextClientId: string | undefined;
   /** In this step a server has become reachable, a place there free, or a task has to be sent. */
   sendWaiting: boolean;
   /** When the waiting tasks were last told their positions. */

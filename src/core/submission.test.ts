@@ -218,4 +218,14 @@ describe("several servers", () => {
       error: { code: "not-found" },
     });
   });
+
+  test("have the client id that a page was told before it named one", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [] });
+    const { answer } = anna.call({ method: "clientId", serverId: "" });
+    const ben = host.tab("ben", { servers: [busy, quick] });
+    expect(ben.call({ method: "clientId", serverId: busy.id }).answer).toEqual(answer);
+    expect(ben.call({ method: "clientId", serverId: quick.id }).answer).not.toEqual(answer);
+    expect(anna.call({ method: "clientId", serverId: "" }).answer).toEqual(answer);
+  });
 });

@@ -190,7 +190,8 @@ function sessionCalls(
       })),
     register: (reply, json) =>
       ask(reply, () => ({ method: "register", registration: readRegistration(json) })),
-    clientId: (reply, serverId) => ask(reply, () => ({ method: "clientId", serverId: readId(serverId) })),
+    clientId: (reply, serverId) =>
+      ask(reply, () => ({ method: "clientId", serverId: serverId && readId(serverId) })),
     cancel: (reply, taskId) => ask(reply, () => ({ method: "cancel", taskId: readId(taskId) })),
     dismiss: (reply, taskId) => ask(reply, () => ({ method: "dismiss", taskId: readId(taskId) })),
     upload: (reply, json, file) =>
