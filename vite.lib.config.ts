@@ -12,9 +12,12 @@ const entries: Record<string, { source: string; external: RegExp | undefined }> 
   worker: { source: "src/worker/main.ts", external: undefined },
   react: { source: "src/client/react/index.ts", external: /^react$/ },
   vue: { source: "src/client/vue/index.ts", external: /^vue$/ },
+  compat: { source: "src/client/compat/index.ts", external: /^nanoid$/ },
+  debug: { source: "src/client/debug/index.ts", external: /^nanoid$/ },
   simulator: { source: "src/simulator/index.ts", external: /^(node:|ws$)/ },
   cli: { source: "src/doctor/cli.ts", external: /^node:/ },
 };
+const siblings: Record<string, string> = { "../index.ts": "./index.js", "../debug/index.ts": "./debug.js" };
 const { source, external } = entries[entry]!;
 
 export default defineConfig({
@@ -22,10 +25,10 @@ export default defineConfig({
   define: { __COMFY_TABS_BUILD__: JSON.stringify(version) },
   plugins: [
     {
-      // What connects is in the package once: the bindings import it from beside them.
+      // What connects is in the package once: the other entries import it from beside them.
       name: "comfy-tabs:one-client",
       enforce: "pre",
-      resolveId: (id) => (id === "../index.ts" ? { id: "./index.js", external: true } : undefined),
+      resolveId: (id) => (siblings[id] ? { id: siblings[id], external: true } : undefined),
     },
     {
       // Vite would make a worker of its own of this expression; it has to reach the app's bundler as it is.

@@ -116,7 +116,7 @@ test("importing any part of the package in Node is harmless, and connecting ther
       "export const onMounted = () => {}, shallowRef = onMounted, toValue = onMounted, watch = onMounted;",
     "main.js": `
       const before = Object.keys(globalThis).join();
-      const parts = ["comfy-tabs", "comfy-tabs/react", "comfy-tabs/vue"];
+      const parts = ["comfy-tabs", "comfy-tabs/react", "comfy-tabs/vue", "comfy-tabs/debug", "comfy-tabs/compat"];
       const names = (await Promise.all(parts.map((part) => import(part)))).flatMap(Object.keys);
       const { connect } = await import("comfy-tabs");
       const code = await connect({ servers: ["http://127.0.0.1:8188"] }).catch((error) => error.code);
@@ -135,6 +135,23 @@ test("importing any part of the package in Node is harmless, and connecting ther
       "useComfy",
       "useServers",
       "useTask",
+      "enableDebug",
+      "testMultiWindow",
+      "WINDOW_CLIENT_ID",
+      "WINDOW_ID",
+      "configureServers",
+      "currentWebSocketServer",
+      "generateUniqueClientId",
+      "generateWindowId",
+      "getWindowTask",
+      "lockServerForWindow",
+      "registerWindowTask",
+      "removeWindowTask",
+      "serverLockTimestamp",
+      "unlockServerForWindow",
+      "windowLockTimestamp",
+      "windowLockedServer",
+      "windowTasks",
     ],
   });
 });

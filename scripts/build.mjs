@@ -13,13 +13,31 @@ for (const folder of ["comfy", "protocol", "core", "worker", "client", "simulato
     filter: (path) => !path.endsWith(".tsbuildinfo"),
   });
 
-for (const entry of ["index", "standalone", "worker", "react", "vue", "simulator", "cli"]) {
+for (const entry of [
+  "index",
+  "standalone",
+  "worker",
+  "react",
+  "vue",
+  "compat",
+  "debug",
+  "simulator",
+  "cli",
+]) {
   process.env.ENTRY = entry;
   await build({ configFile: "vite.lib.config.ts", logLevel: "warn" });
 }
 
 // Vite leaves the whitespace of ES libraries, for the sake of annotations that these files do not have.
-const bundles = { index: "client", standalone: "client", worker: "worker", react: undefined, vue: undefined };
+const bundles = {
+  index: "client",
+  standalone: "client",
+  worker: "worker",
+  react: undefined,
+  vue: undefined,
+  compat: undefined,
+  debug: undefined,
+};
 for (const [entry, bundle] of Object.entries(bundles)) {
   const file = `dist/${entry}.js`;
   const ours = bundle && { regex: mangledNames(bundle), builtins: true };

@@ -109,7 +109,7 @@ export function createComfy() {
     },
     fail(promptId: string) {
       running.delete(promptId);
-      say("execution_error", {
+      const failure = {
         prompt_id: promptId,
         node_id: "1",
         node_type: "KSampler",
@@ -117,7 +117,12 @@ export function createComfy() {
         exception_message: "out of paper",
         traceback: [],
         executed: [],
+      };
+      history.set(promptId, {
+        outputs: {},
+        status: { status_str: "error", completed: false, messages: [["execution_error", failure]] },
       });
+      say("execution_error", failure);
       say("executing", { node: null, prompt_id: promptId });
     },
   };

@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Browser, createBrowser, type TestPage } from "../testing/browser.ts";
+import { memoryStorage } from "../testing/storage.ts";
+import { codeOf } from "../testing/task.ts";
+import { createOldWindow, type OldWindow } from "./old-window.ts";
+import type { WindowTask } from "./tasks.ts";
+
+const server = "http://comfy.test";
+
+let browser: Browser;
+let page: TestPage;
+let announced: Record<string, unknown>[];
+let removed: string[];
+let lines: unknown[][];
+
+/** `localStorage`, of which other windows hear every change. */
+const shared: Storage = {
+  ...memoryStorage(),
+  setItem: (key, value) => void announced.push({ key, ...JSON.parse(value) }),
+  removeItem: (key) => void removed.push(key),
+};
+
+function openWindow(on: TestPage = page): OldWindow {
+  const state = {
+    windowId: "window_before",
+    clientId: "client_before",
+    lockedServer: null,
+    lockedAt: null,
+    socketServer: null,
+    socketAt: null,
+  };
+  return createOldWindow(state, {
+    connect: (options) => on.connect({ logger: "silent", ...options }),
+    console: { debug: (...said) => lines.push(said), warn: (...said) => lines.push(said) },
+    storage: () => shared,
+    now: () => 1000,
+    changed: () => {},
+  });
+}
+
+/** As the app does it: past the library. */
+async function post(old: OldWindow, promptId: string): Promise<void> {
+  const body = JSON.stringify({ client_id: old.state.clientId, prompt_id: promptId, prompt: {} });
+  await browser.comfy.fetch(`${server}/prompt`, { method: "POST", body });
+}
+
+const callbacks = () => ({ onProgress: vi.fn(), onComplete: vi.fn(), onError: vi.fn() });
+
+beforeEach(() => {
+  browser = createBrowser();
+  page = browser.openPage();
+  announced = [];
+  removed = [];
+  lines = [];
+});
+afterEach(() => browser.end());
+
+describe("a window of the old code", () => {
+  test("has its ids before it has named a server, and the server's socket has that client id", async () => {
+    const old = openWindow();
+    await old.open();
+    const { windowId, clientId } = old.state;
+    expect(windowId).toMatch(/^window_\d+_/);
+    expect(clientId).not.toBe("client_before");
+
+    await old.lockServer(`${server}/`);
+    expect(old.state).toMatchObject({
+      clientId,
+      lockedServer: server,
+      lockedAt: 1000,
+      socketServer: server,
+      socketAt: 1000,
+    });
+    await expect.poll(() => browser.comfy.sockets.map(({ url }) => url)).toHaveLength(1);
+    expect(browser.comfy.sockets[0]?.url).toContain(clientId);
+  });
+
+  test("shares the client id with the windows that came before it", async () => {
+    const one = openWindow();
+    await one.lockServer(server);
+    const other = openWindow(browser.openPage());
+    await other.open();
+    expect(other.state.clientId).toBe(one.state.clientId);
+  });
+
+  test("knows the lock as soon as it has asked for it, and is free after it was let go", async () => {
+    const old = openWindow();
+    const locking = old.lockServer(server);
+    expect(old.state.lockedServer).toBe(server);
+    await locking;
+    expect(old.unlockServer()).toBe(true);
+    expect(old.state).toMatchObject({ lockedServer: null, lockedAt: null, socketServer: server });
+    expect(old.unlockServer()).toBe(false);
+  });
+
+  test("may name the server that it has configured otherwise again", async () => {
+    const old = openWindow();
+    await old.configureServers([{ url: server, id: "gpu", depth: 8 }]);
+    await old.lockServer(server);
+    const session = await old.open();
+    expect(session.servers().map(({ id }) => id)).toEqual(["gpu"]);
+  });
+
+  test("is told of another client id when its host is another one", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    const { clientId } = old.state;
+    browser.killWorkers();
+    await expect.poll(() => old.state.clientId, { timeout: 4_000 }).not.toBe(clientId);
+  });
+
+  test("refuses what is no address", async () => {
+    const old = openWindow();
+    expect(await codeOf(old.configureServers(["ftp://comfy.test"]))).toBe("invalid-option");
+    await expect(async () => old.lockServer("")).rejects.toThrow("lockServerForWindow");
+  });
+
+  test("marks its lines as the old code did", async () => {
+    const old = openWindow();
+    await old.open();
+    await old.lockServer(server);
+    const { windowId } = old.state;
+    expect(lines.map(([mark]) => mark)).toEqual(["🪟", "🔑", "🔒"]);
+    expect(lines.every(([, who]) => who === `[${windowId}]`)).toBe(true);
+  });
+});
+
+describe("a prompt that the app has POSTed", () => {
+  test("calls back with its progress and its result, and is announced to other windows", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    await post(old, "p-1");
+    const told = callbacks();
+    await old.register("p-1", told);
+    browser.comfy.start("p-1");
+    browser.comfy.progress("p-1", 3);
+    await expect
+      .poll(() => told.onProgress.mock.calls)
+      .toEqual([[{ prompt_id: "p-1", node: "1", value: 3, max: 10 }]]);
+    expect(old.tasks.pendingTasks.get("p-1")).toMatchObject({ status: "running", server, promptId: "p-1" });
+
+    browser.comfy.finish("p-1");
+    await expect.poll(() => told.onComplete.mock.calls.length, { timeout: 4_000 }).toBe(1);
+    expect(told.onComplete.mock.calls[0]?.[0]).toMatchObject({ promptId: "p-1", outputs: {} });
+    expect(told.onError).not.toHaveBeenCalled();
+    expect(old.tasks.pendingTasks.size).toBe(0);
+    expect(old.tasks.windowTasks.get("p-1")?.status).toBe("completed");
+
+    const { windowId, clientId } = old.state;
+    const common = { key: "comfyui_task_p-1", windowId, clientId, promptId: "p-1", timestamp: 1000 };
+    expect(announced).toEqual([
+      { ...common, type: "task_registered", status: "registered" },
+      { ...common, type: "task_running", status: "running" },
+      { ...common, type: "task_completed", status: "completed" },
+    ]);
+    expect(removed).toEqual(["comfyui_task_p-1"]);
+  });
+
+  test("calls back once with its error where it fails", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    await post(old, "p-1");
+    const told = callbacks();
+    await old.register("p-1", told);
+    browser.comfy.fail("p-1");
+    await expect.poll(() => told.onError.mock.calls.length, { timeout: 4_000 }).toBe(1);
+    expect(told.onError.mock.calls[0]?.[0]).toMatchObject({ code: "node-failed" });
+    expect(told.onComplete).not.toHaveBeenCalled();
+    expect(announced.at(-1)).toMatchObject({ type: "task_failed", status: "failed" });
+  });
+
+  test("is refused by a callback where no server was named, or where another window has it", async () => {
+    const old = openWindow();
+    const told = callbacks();
+    expect(await old.register("p-1", told)).toBeUndefined();
+    expect(told.onError.mock.calls[0]?.[0]).toMatchObject({ code: "invalid-option" });
+
+    await old.lockServer(server);
+    await post(old, "p-2");
+    await old.register("p-2", {});
+    const other = openWindow(browser.openPage());
+    await other.lockServer(server);
+    const refused = callbacks();
+    expect(await other.register("p-2", refused)).toBeUndefined();
+    expect(refused.onError.mock.calls[0]?.[0]).toMatchObject({ code: "not-found" });
+  });
+
+  test("goes on when a callback throws", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    await post(old, "p-1");
+    const onProgress = () => {
+      throw new Error("out of ink");
+    };
+    const onComplete = vi.fn();
+    await old.register("p-1", { onProgress, onComplete });
+    browser.comfy.progress("p-1", 3);
+    browser.comfy.finish("p-1");
+    await expect.poll(() => onComplete.mock.calls.length, { timeout: 4_000 }).toBe(1);
+    expect(lines.some((line) => line.some((word) => String(word).includes("out of ink")))).toBe(true);
+  });
+
+  test("is there again after a reload, and calls back those who register anew", async () => {
+    const before = openWindow();
+    await before.lockServer(server);
+    await post(before, "p-1");
+    await before.register("p-1", {});
+    page.fire("pagehide", false);
+    page.crash();
+
+    const after = openWindow(browser.openPage(page.storage));
+    await after.open();
+    expect([...after.tasks.windowTasks.keys()]).toEqual(["p-1"]);
+    const told = callbacks();
+    await after.lockServer(server);
+    await after.register("p-1", told);
+    browser.comfy.finish("p-1");
+    await expect.poll(() => told.onComplete.mock.calls.length, { timeout: 4_000 }).toBe(1);
+    expect(after.tasks.windowTasks.size).toBe(1);
+  });
+
+  test("is not there any more once it was removed, and its callbacks are called no more", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    await post(old, "p-1");
+    const told: Partial<WindowTask> & ReturnType<typeof callbacks> = callbacks();
+    const task = await old.register("p-1", told);
+    expect(old.tasks.remove("p-1")).toBe(true);
+    expect(old.tasks.remove("p-1")).toBe(false);
+    browser.comfy.finish("p-1");
+    const session = await old.open();
+    await expect.poll(() => session.tasks(), { timeout: 4_000 }).toEqual([]);
+    expect(task?.status).toBe("succeeded");
+    expect(told.onComplete).not.toHaveBeenCalled();
+    expect(removed).toContain("comfyui_task_p-1");
+  });
+});

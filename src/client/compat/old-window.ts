@@ -1,0 +1,162 @@
+import { normaliseAddress } from "../../comfy/addresses.ts";
+import type { ConnectOptions, Logger, ServerOptions, Session, Task } from "../api.ts";
+import { ComfyTabsError } from "../index.ts";
+import { serversLater } from "../servers-later.ts";
+import { createWindowTasks, type WindowTask } from "./tasks.ts";
+
+export interface OldWindowMeans {
+  readonly connect: (options: ConnectOptions) => Promise<Session>;
+  readonly console: Logger;
+  readonly storage: () => Storage;
+  readonly now: () => number;
+  /** Something of the state has changed. */
+  readonly changed: (state: Readonly<WindowState>) => void;
+}
+
+/** What the old code keeps in variables of a module. */
+export interface WindowState {
+  windowId: string;
+  clientId: string;
+  /** Address of the server that this window has chosen, and since when (epoch milliseconds). */
+  lockedServer: string | null;
+  lockedAt: number | null;
+  /** Address of the server whose client id `clientId` is, and since when. */
+  socketServer: string | null;
+  socketAt: number | null;
+}
+
+export type OldWindow = ReturnType<typeof createOldWindow>;
+
+/** One window of the old code, over a session. */
+export function createOldWindow(state: WindowState, means: OldWindowMeans) {
+  const { connect, console, storage, now, changed } = means;
+  const mark = (): string => `[${state.windowId}]`;
+  const logger: Logger = {
+    debug: (sign, ...said) => console.debug(sign, mark(), ...said),
+    warn: (sign, ...said) => console.warn(sign, mark(), ...said),
+  };
+  const tasks = createWindowTasks({ logger, storage, now, clientId: () => state.clientId });
+  let opening: Promise<Session> | undefined;
+
+  function set(more: Partial<WindowState>): void {
+    Object.assign(state, more);
+    changed(state);
+  }
+
+  /** The session; whoever asks after a failure tries again. */
+  function open(): Promise<Session> {
+    opening ??= start().catch((error) => {
+      opening = undefined;
+      throw error;
+    });
+    return opening;
+  }
+
+  async function start(): Promise<Session> {
+    const options: ConnectOptions & { [serversLater]: true } = { servers: [], [serversLater]: true };
+    const session = await connect(options);
+    set({ windowId: session.windowId });
+    logger.debug("🪟", "this window, as tab", session.tabId);
+    await learnClientId(session);
+    tasks.restore(session);
+    const learn = (): void =>
+      void learnClientId(session).catch((error) => logger.warn("🔑", "no client id:", error));
+    // Another host, or a socket that had to be replaced, may have another id.
+    session.on("mode", learn);
+    session.on("connection", learn);
+    return session;
+  }
+
+  async function learnClientId(session: Session): Promise<void> {
+    const server = state.socketServer === null ? "" : idOf(session, state.socketServer);
+    const clientId = await session.clientId(server);
+    if (clientId === state.clientId) return;
+    set({ clientId });
+    logger.debug("🔑", "client id", clientId);
+  }
+
+  /** @returns the session, and its id of the server */
+  async function join(server: ServerOptions): Promise<{ session: Session; serverId: string }> {
+    const session = await open();
+    if (!session.servers().some(({ url }) => url === server.url)) {
+      const handle = await connect({ servers: [server] });
+      await handle.close();
+    }
+    return { session, serverId: idOf(session, server.url) };
+  }
+
+  async function listenTo(server: ServerOptions): Promise<void> {
+    const { session } = await join(server);
+    if (state.socketServer !== server.url) set({ socketServer: server.url, socketAt: now() });
+    await learnClientId(session);
+  }
+
+  return {
+    open,
+    state,
+    tasks,
+    logger,
+
+    async configureServers(servers: ConnectOptions["servers"]): Promise<void> {
+      for (const server of servers) {
+        const options = typeof server === "string" ? { url: server } : server;
+        const url = addressOf(options.url);
+        if (state.socketServer === null) await listenTo({ ...options, url });
+        else await join({ ...options, url });
+      }
+    },
+
+    async lockServer(server: string): Promise<boolean> {
+      const url = addressOf(server);
+      set({ lockedServer: url, lockedAt: now() });
+      logger.debug("🔒", "this window uses", url);
+      await listenTo({ url });
+      return true;
+    },
+
+    unlockServer(): boolean {
+      if (state.lockedServer === null) return false;
+      logger.debug("🔒", "this window is free of", state.lockedServer);
+      set({ lockedServer: null, lockedAt: null });
+      return true;
+    },
+
+    async register(promptId: string, given: Partial<WindowTask>): Promise<Task | undefined> {
+      const { windowId, clientId, lockedServer, socketServer } = state;
+      const server = given.server ?? lockedServer ?? socketServer ?? "";
+      const entry: WindowTask = Object.assign(given, {
+        promptId,
+        windowId,
+        clientId,
+        server,
+        status: "registered" as const,
+        timestamp: now(),
+      });
+      tasks.add(entry);
+      try {
+        const { session, serverId } = await join({ url: addressOf(server) });
+        const task = await session.register({ serverId, promptId });
+        tasks.follow(entry, task);
+        return task;
+      } catch (error) {
+        logger.warn("📝", promptId, "cannot be followed:", error);
+        tasks.fail(entry, error);
+        return undefined;
+      }
+    },
+  };
+}
+
+function addressOf(url: string): string {
+  const address = normaliseAddress(url);
+  if (!address) {
+    const message =
+      "No server: lock one with lockServerForWindow(url), or name some with configureServers().";
+    throw new ComfyTabsError("invalid-option", message, { option: "server" });
+  }
+  return address;
+}
+
+/** The address itself where the session does not know it yet. */
+const idOf = (session: Session, url: string): string =>
+  session.servers().find((server) => server.url === url)?.id ?? url;
