@@ -3,6 +3,7 @@
  * simulated worlds, the package, and real tabs in a real browser. `npm test -- unit e2e` runs the named parts only.
  */
 import { spawnSync } from "node:child_process";
+import { provide } from "./browsers.mjs";
 import { provideChromium } from "./chromium.mjs";
 
 const parts = {
@@ -20,6 +21,7 @@ const parts = {
     "npx vite build --logLevel warn",
     "npx playwright test many-tabs access hostile-tab journal mixed-load package examples upgrading",
   ],
+  engines: ["npx playwright test -c e2e/engines/playwright.config.ts --grep @short"],
   bundlers: ["npx playwright test bundlers --project built"],
   faults: ["npx vite build --logLevel warn", "npx playwright test faults chaos"],
 };
@@ -35,6 +37,7 @@ if (unknown) {
 // understood they are run by name. The bundlers are installed from the registry.
 const byName = ["bundlers", "faults"];
 const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => !byName.includes(name));
+if (wanted.includes("engines")) for (const name of ["chromium", "firefox", "webkit"]) provide(name); // the tests say which is not there
 if (["e2e", ...byName].some((name) => wanted.includes(name))) process.env.CHROMIUM = provideChromium();
 
 // What was just built is what the browser's tests load.

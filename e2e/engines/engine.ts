@@ -11,7 +11,8 @@ export interface Profile {
   close(): Promise<void>;
 }
 
-export type EngineName = "chromium" | "firefox" | "webkit";
+export const engineNames = ["chromium", "firefox", "webkit"] as const;
+export type EngineName = (typeof engineNames)[number];
 
 export interface EngineTab {
   /** `run` crosses as its text: it may use its argument and the page's globals only. */

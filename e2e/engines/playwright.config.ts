@@ -1,17 +1,16 @@
 import { defineConfig } from "@playwright/test";
 import { isThere } from "../../scripts/browsers.mjs";
-import type { EngineName } from "./engine.ts";
-import type { EngineOption } from "./engines.spec.ts";
-
-const engines: readonly EngineName[] = ["chromium", "firefox", "webkit"];
+import { engineNames } from "./engine.ts";
+import type { EngineOption } from "./fixtures.ts";
 
 /** The same scenarios in every engine that is there: `npm run test:engines`. */
 export default defineConfig<object, EngineOption>({
   testDir: ".",
   outputDir: "../../build/engines-results",
+  globalSetup: "./name-the-missing.ts",
   workers: 1,
   fullyParallel: false,
   timeout: 60_000,
   reporter: [["list"]],
-  projects: engines.filter(isThere).map((engineName) => ({ name: engineName, use: { engineName } })),
+  projects: engineNames.filter(isThere).map((engineName) => ({ name: engineName, use: { engineName } })),
 });

@@ -20,8 +20,8 @@ export interface Scenario {
   /** Reads on from "a tab in shared mode, …". */
   readonly name: string;
   readonly run: (world: World) => Promise<void>;
-  /** Part of the short form. */
-  readonly isShort?: true;
+  /** Where the short form runs it. Default: nowhere. */
+  readonly short?: readonly [HostMode, Place];
   readonly needs?: "crash";
   /** Elsewhere it cannot hold, for a reason in the README's support table. Default: everywhere. */
   readonly holdsIn?: (mode: HostMode, place: Place) => boolean;
@@ -50,7 +50,7 @@ const runsOf = (comfy: Simulator): number => comfy.log.prompts.length;
 export const scenarios: readonly Scenario[] = [
   {
     name: "shares one socket with the other tabs, or has its own",
-    isShort: true,
+    short: ["shared", "secure"],
     async run({ mode, comfy, open }) {
       const seats = [await open(), await open(), await open()];
       const tasks = await Promise.all(seats.map((seat, at) => seat.submit(portrait(), `of ${at}`)));
@@ -64,7 +64,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "hears and sees of its own tasks only, also of frames that name no task",
-    isShort: true,
+    short: ["shared", "secure"],
     async run({ open }) {
       const seats = [await open(), await open()];
       const tasks = await Promise.all(
@@ -86,7 +86,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "finds its running task after a reload, as the only tab and as one of two",
-    isShort: true,
+    short: ["shared", "secure"],
     async run({ comfy, open }) {
       const anna = await open();
       const first = await anna.submit(long("alone"), "alone");
@@ -143,7 +143,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "is still itself when it comes back from a crash, with the task that ran",
     needs: "crash",
-    isShort: true,
+    short: ["shared", "insecure"],
     async run({ comfy, open }) {
       await open(); // keeps a shared host alive
       const anna = await open();
@@ -159,7 +159,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "is another tab than its copy",
-    isShort: true,
+    short: ["shared", "insecure"],
     async run({ open }) {
       const anna = await open();
       const task = await anna.submit(long("original"), "original");
@@ -174,7 +174,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "goes on at the next host when its worker dies",
-    isShort: true,
+    short: ["shared", "secure"],
     holdsIn: (_, place) => place === "secure",
     run: (world) => survivesItsWorker(world, patience),
   },
@@ -185,7 +185,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "takes its task along to the other mode, across a reload",
-    isShort: true,
+    short: ["shared", "secure"],
     async run({ mode, comfy, open }) {
       const other = mode === "shared" ? "solo" : "shared";
       const anna = await open();
@@ -203,7 +203,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "has a host of its own where there is no SharedWorker or it does not load, and is told why",
-    isShort: true,
+    short: ["solo", "secure"],
     holdsIn: (mode) => mode === "solo",
     async run({ comfy, open }) {
       for (const [shared, reason] of [
