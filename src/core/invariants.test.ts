@@ -315,6 +315,29 @@ describe("the watch", () => {
       ({ host }) => seen(host, post("/history", { clear: true })),
     ],
     [
+      "own list",
+      "a prompt at a server that its tab does not name",
+      ({ host, task, promptId }) => {
+        const elsewhere = declared("http://elsewhere.test");
+        host.tab("cleo", { servers: [elsewhere] });
+        task.serverKey = elsewhere.key;
+        host.coordinator.servers.get(elsewhere.key)?.routes.set(promptId, task.id);
+        seen(host, post("/prompt", { prompt_id: promptId }, elsewhere.key));
+      },
+    ],
+    [
+      "depth",
+      "a fifth unfinished prompt at a server that may have four",
+      ({ host, anna, server }) => {
+        for (const name of ["two", "three", "four"]) anna.submit(name);
+        const { taskId, promptId } = anna.submit("five");
+        const fifth = host.coordinator.tasks.get(taskId) as Task;
+        fifth.serverKey = server.key;
+        server.routes.set(promptId, taskId);
+        seen(host, post("/prompt", { prompt_id: promptId }));
+      },
+    ],
+    [
       "G7",
       "a call that is answered twice",
       ({ host, anna }) => {

@@ -1,12 +1,13 @@
 import { encodePart } from "../comfy/addresses.ts";
 import { isObject } from "../comfy/json.ts";
+import type { ServerKey } from "../protocol/ids.ts";
 import { isEnding, isRetained } from "../protocol/mailbox.ts";
 import type { Answer } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import { deliveryWindow } from "./delivery.ts";
 import { isRefusal } from "./diagnosis.ts";
 import type { Effect } from "./effects.ts";
-import type { CallKey, Fact, Moment, PortKey, RequestKey, SocketKey } from "./facts.ts";
+import type { CallKey, DeclaredServer, Fact, Moment, PortKey, RequestKey, SocketKey } from "./facts.ts";
 import type { Coordinator, Port, Tab, Task } from "./state.ts";
 import { quarantineMs } from "./submission.ts";
 import { isOver, settledLimit } from "./task-lifecycle.ts";
@@ -41,6 +42,10 @@ export function watch(c: Coordinator): Watch {
   /** By the task itself: one that another host has had meanwhile is another one here. */
   const endings = new WeakMap<Task, string>();
   const owners = new Map<string, string>();
+  /** What the tabs have said: which servers are theirs, and how many prompts of ours each may have. */
+  const named = new Map<string, Map<ServerKey, number>>();
+  /** Submitted to this very host; those of a former one may be anywhere. */
+  const submittedHere = new Set<string>();
   /** By tab: since when all its pages are gone. */
   const leftAt = new Map<string, number>();
 
@@ -53,9 +58,25 @@ export function watch(c: Coordinator): Watch {
       callers.set(fact.call, fact.port);
       owed.add(fact.call);
     }
+    if (fact.type === "tab-said-hello") declare(fact.hello.tabId, fact.hello.servers);
+    if (fact.type === "journal-claimed") for (const { taskId } of fact.entries) submittedHere.delete(taskId);
+    if (fact.type === "tab-called") {
+      const { port, request } = fact;
+      const tab = tabOf(port);
+      if (tab && request.method === "addServers") declare(tab.tabId, request.servers);
+      if (tab && request.method === "setAuth") declare(tab.tabId, [request.server]);
+      const taskId = request.method === "submit" ? request.submission.taskId : undefined;
+      if (taskId !== undefined && !owners.has(taskId)) submittedHere.add(taskId);
+    }
     if (fact.type === "socket-closed") sockets.delete(fact.socket);
     if (fact.type === "request-answered" && "status" in fact.answer && isRefusal(fact.answer.status))
       posts.delete(posting.get(fact.request) ?? "");
+  }
+
+  function declare(tabId: string, servers: readonly DeclaredServer[]): void {
+    const own = named.get(tabId) ?? new Map<ServerKey, number>();
+    for (const { key, depth } of servers) own.set(key, Math.max(own.get(key) ?? 0, depth));
+    named.set(tabId, own);
   }
 
   function takeEffect(effect: Effect, { now }: Moment): void {
@@ -157,6 +178,7 @@ export function watch(c: Coordinator): Watch {
       const count = (before?.count ?? 0) + 1;
       check(count <= 2, "G5", `${promptId} is posted ${count} times`);
       posts.set(name, { count, at: now });
+      placed(server, promptId);
       posting.set(request, name);
     } else if (path === "/interrupt") {
       const { prompt_id: promptId } = JSON.parse(body ?? "{}") as { prompt_id?: string };
@@ -168,6 +190,19 @@ export function watch(c: Coordinator): Watch {
       const own = [...(routes?.keys() ?? [])].map((id) => `/api/jobs/${encodePart(id)}/cancel`);
       check(own.includes(path), "G6", `${path} is posted, which is for nothing of our own`);
     }
+  }
+
+  /** A prompt goes to a server of its tab, and only as many as a tab allows there. */
+  function placed(server: ServerKey, promptId: string): void {
+    const here = [...c.tasks.values()].filter(
+      ({ id, serverKey }) => serverKey === server && submittedHere.has(id),
+    );
+    const task = here.find((one) => one.promptId === promptId);
+    if (!task) return;
+    check(named.get(task.tabId)?.has(server) === true, "own list", `${task.id} goes to ${server}`);
+    const depth = Math.max(...[...named.values()].map((own) => own.get(server) ?? 0));
+    const open = here.filter((one) => !isOver(one)).length;
+    check(open <= depth, "depth", `${server} gets ${open} prompts, and may have ${depth}`);
   }
 
   function takeState(): void {

@@ -59,6 +59,18 @@ describe("the backlog", () => {
     expect(runAll(host).indexOf(promptId)).toBeLessThanOrEqual(3);
   });
 
+  test("costs a tab no turn where its oldest task waits for another server", () => {
+    const host = scriptedHost();
+    const other = declared("http://other.test", { depth: 1 });
+    const anna = host.tab("anna", { servers: [comfy, other] });
+    const ben = host.tab("ben", { servers: [comfy] });
+    host.openSocket(comfy);
+    for (let n = 0; n < 9; n += 1) ben.submit(`b${n}`);
+    anna.submit("elsewhere", { server: other.id });
+    const { promptId } = anna.submit("here");
+    expect(runAll(host).indexOf(promptId)).toBeLessThanOrEqual(3);
+  });
+
   test("keeps a tab's own order, but for what goes to the front", () => {
     const host = scriptedHost();
     const anna = host.tab("anna", { servers: [comfy] });

@@ -73,10 +73,10 @@ function busyness(c: Coordinator, server: Server): number {
 }
 
 /**
- * The backlog in the order in which it goes out, as far as there are places: the tabs take turns, whoever had
- * one longest ago first; within a tab what goes to the front, then the oldest.
+ * The backlog, tab by tab: whoever had a turn longest ago comes first; within a tab what goes to the front,
+ * then the oldest.
  */
-function inTurn(c: Coordinator): Task[] {
+function queuesInTurn(c: Coordinator): Task[][] {
   const byTab = new Map<string, Task[]>();
   for (const task of c.tasks.values())
     if (task.stage.at === "waiting") {
@@ -85,9 +85,14 @@ function inTurn(c: Coordinator): Task[] {
       own.push(task);
     }
   const turnOf = (tabId: string): number => c.tabs.get(tabId)?.lastTurn ?? 0;
-  const queues = [...byTab]
+  return [...byTab]
     .sort(([one], [other]) => turnOf(one) - turnOf(other))
     .map(([, tasks]) => [...tasks.filter(isUrgent), ...tasks.filter((task) => !isUrgent(task))]);
+}
+
+/** As it would go out if every task could go anywhere: the tabs take turns. */
+function inTurn(c: Coordinator): Task[] {
+  const queues = queuesInTurn(c);
   const order: Task[] = [];
   for (let round = 0; queues.some(({ length }) => length > round); round += 1)
     order.push(...queues.flatMap((queue) => queue.slice(round, round + 1)));
@@ -128,20 +133,27 @@ function hasPlace(c: Coordinator): boolean {
   return false;
 }
 
-/** Hands out the places that are free. A task that has to wait for its own server holds up no other. */
+/**
+ * Hands out the places that are free. A task that has to wait for its own server holds up no other, and costs
+ * its tab no turn. None is asked twice: places only become fewer here.
+ */
 export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServer) => void): void {
-  let [left, free] = [0, hasPlace(c)];
-  for (const task of inTurn(c)) {
-    const choice = free ? choose(c, wishOf(c, task)) : undefined;
-    if (choice) {
-      send(task, take(c, task, choice));
-      free = hasPlace(c);
-    } else {
-      left += 1;
-      sayWhyItWaits(c, task);
-    }
+  const left: Task[] = [];
+  let queues = queuesInTurn(c);
+  while (queues.length > 0) {
+    for (const queue of queues)
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const choice = hasPlace(c) ? choose(c, wishOf(c, next)) : undefined;
+        if (choice) {
+          send(next, take(c, next, choice));
+          break;
+        }
+        left.push(next);
+      }
+    queues = queues.filter(({ length }) => length > 0);
   }
-  if (left > 0)
+  for (const task of left) sayWhyItWaits(c, task);
+  if (left.length > 0)
     setTimer(c, {
       at: Math.max(c.moment.now, c.positionsAt + positionsEveryMs),
       timer: "backlog",
