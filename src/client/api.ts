@@ -123,6 +123,8 @@ export interface SessionEvents {
   readonly connection: ServerSnapshot;
   /** A server's queue has changed. */
   readonly queue: { readonly serverId: string; readonly queueRemaining: number };
+  /** Somebody has locked a server or let go of it. */
+  readonly lock: { readonly serverId: string; readonly lock: ServerSnapshot["lock"] };
   /**
    * The host was chosen or replaced; `reason` is there when it is not what was hoped for. A new listener
    * hears of the host in force.
@@ -137,6 +139,26 @@ export interface SessionEvents {
   readonly tasks: readonly Task[];
   /** A custom message of one of the types in `broadcastTypes`. */
   readonly message: { readonly serverId: string; readonly type: string; readonly data: unknown };
+}
+
+export interface LockOptions {
+  /** `"shared"` pins this tab's tasks to the server; `"exclusive"` also keeps other tabs' new tasks off it. Default `"shared"`. */
+  readonly mode?: "exclusive" | "shared";
+  /** Do not wait: null where it cannot be had at once. Default false. */
+  readonly ifAvailable?: boolean;
+  /** Take it from whoever has it; their `lost` resolves. For exclusive locks only. Default false. */
+  readonly steal?: boolean;
+  /** Ends the wait, not the lock. */
+  readonly signal?: AbortSignal;
+}
+
+/** Held by the tab until it is released, stolen, or the tab has been gone for 5 seconds. */
+export interface ServerLock {
+  readonly serverIds: readonly string[];
+  /** Resolves when somebody has stolen it, or a new host could not grant it again. */
+  readonly lost: Promise<void>;
+  /** Idempotent. */
+  release(): Promise<void>;
 }
 
 /** What this tab may see and do. All methods reject with `closed` after `close`. */
@@ -174,6 +196,15 @@ export interface Session {
    * @throws {@link ComfyTabsError} `not-found` — no such server; `invalid-option`
    */
   setAuth(serverId: string, auth: Auth): Promise<void>;
+  /**
+   * Locks a server for this tab, or several, all or none; by default the least busy that is free. First come,
+   * first served; what this tab has locked is no obstacle to itself. Running and sent tasks stay where they are.
+   *
+   * @returns null only with `ifAvailable`
+   * @throws {@link ComfyTabsError} `would-deadlock` — whoever has it waits for a lock of this tab's;
+   *   `not-found`, `invalid-option`, `aborted`; `unsupported-environment` — in mode `solo`; `host-lost`
+   */
+  lockServer(server?: string | readonly string[], options?: LockOptions): Promise<ServerLock | null>;
   /**
    * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it.
    *

@@ -18,8 +18,10 @@ export type {
 export type {
   ConnectOptions,
   Diagnostics,
+  LockOptions,
   Logger,
   ObjectInfo,
+  ServerLock,
   ServerOptions,
   Session,
   SessionEvents,

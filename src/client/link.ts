@@ -2,7 +2,13 @@ import { build } from "../protocol/build.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { Epoch } from "../protocol/ids.ts";
 import { hostLock, workerName } from "../protocol/names.ts";
-import type { HostEvent, HostMode, KnownTask, ServerDeclaration } from "../protocol/session-api.ts";
+import type {
+  HostEvent,
+  HostMode,
+  KnownLock,
+  KnownTask,
+  ServerDeclaration,
+} from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Logger } from "./api.ts";
 import { type Calls, closedError, createCalls } from "./calls.ts";
@@ -27,6 +33,9 @@ export interface LinkEvents {
   /** Another page of this tab was there meanwhile, with tasks of its own. */
   onNews(tasks: readonly KnownTask[]): void;
   knownTasks(): KnownTask[];
+  knownLocks(): KnownLock[];
+  /** Whether there is news that only the host can tell. */
+  waits(): boolean;
 }
 
 /**
@@ -108,6 +117,7 @@ export async function openLink(
         windowId,
         servers: [...servers.values()],
         tasks: hear.knownTasks(),
+        ...(chosenMode ? { locks: hear.knownLocks() } : {}),
         previews: options.previews,
         hasLock,
       }),
@@ -130,7 +140,7 @@ export async function openLink(
         if (platform.locks) stealLock(platform.locks, hostLock(epoch as Epoch));
         replaceHost();
       },
-      waits: () => hear.knownTasks().length > 0,
+      waits: hear.waits,
       closing: closing.signal,
     });
     host = life;

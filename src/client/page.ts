@@ -9,6 +9,7 @@ import { holdPortLock } from "./locks.ts";
 import { createLogger, tell } from "./logger.ts";
 import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
+import { createServerLocks, type ServerLocks } from "./server-locks.ts";
 import { createTaskBook, type TaskBook } from "./task-book.ts";
 
 /** What all sessions of one name in one page share: the link to the host, the tasks, the servers. */
@@ -18,6 +19,7 @@ export interface Page {
   readonly logger: Logger;
   readonly call: Link["call"];
   readonly book: TaskBook;
+  readonly locks: ServerLocks;
   readonly servers: ReadonlyMap<string, ServerSnapshot>;
   /** Who wants to hear how a transfer gets on, by its id. */
   readonly transfers: Map<string, (progress: { loaded: number; total: number }) => void>;
@@ -43,6 +45,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   await access;
   const call: Link["call"] = (method, args, more) => link.call(method, args, more);
   const book = createTaskBook(identity, logger, call, () => emit("tasks", book.list()));
+  const serverLocks = createServerLocks(call);
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
   const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();
@@ -60,7 +63,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   function takeServer(server: ServerSnapshot): void {
     const before = servers.get(server.id);
     servers.set(server.id, server);
-    const { connection, version, error, queueRemaining, id } = server;
+    const { connection, version, error, queueRemaining, id, lock } = server;
     if (before?.connection !== connection || before.version !== version || before.error?.code !== error?.code)
       emit("connection", server);
     if (error?.code !== "unauthorized") locked.delete(id);
@@ -70,11 +73,14 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
     if (queueRemaining !== undefined && before?.queueRemaining !== queueRemaining)
       emit("queue", { serverId: id, queueRemaining });
+    if (before?.lock?.by !== lock?.by || before?.lock?.mode !== lock?.mode)
+      emit("lock", { serverId: id, lock });
   }
 
   function takeWelcome(welcome: Greeting, reason: string | undefined, locks: boolean): void {
     for (const server of welcome.servers) takeServer(server);
     book.takeAll(welcome.tasks);
+    serverLocks.takeWelcome(welcome.locks ?? []);
     kind = { locks, ...present({ reason }) };
     mode = { mode: welcome.mode, epoch: welcome.epoch, ...present({ reason }) };
     emit("mode", mode);
@@ -94,6 +100,9 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
         if (listener) tell(logger, "progress", listener, { loaded, total });
         return;
       }
+      case "lock":
+        serverLocks.takeEvent(event);
+        return;
       case "message": {
         const { serverId, type, data } = event;
         emit("message", { serverId, type, data });
@@ -107,6 +116,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     onRenewed: book.forgetAll,
     onNews: book.learn,
     knownTasks: book.known,
+    knownLocks: serverLocks.known,
+    waits: () => book.known().length > 0 || serverLocks.waits(),
   }).catch((error: unknown) => {
     void portLock.held.then((unlock) => unlock?.());
     identity.release(); // whoever tries again is still this tab
@@ -119,6 +130,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     logger,
     call,
     book,
+    locks: serverLocks,
     servers,
     transfers,
     uploads: new Map(),

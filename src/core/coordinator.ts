@@ -26,6 +26,7 @@ import type { Effect } from "./effects.ts";
 import type { Fact, HttpAnswer, Moment, RequestKey, WriteKey } from "./facts.ts";
 import { doubtHearing, hearingAnswered } from "./hearing.ts";
 import type { JournalEntry, WriteOutcome } from "./journal.ts";
+import { locksDue, newLocks } from "./locks.ts";
 import { startSurvey } from "./look-up.ts";
 import { historyAnswered, surveyAnswered } from "./reconcile.ts";
 import { claimedAgain, superseded } from "./recovery.ts";
@@ -54,6 +55,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     tabs: new Map(),
     servers: new Map(),
     tasks: new Map(),
+    locks: newLocks(),
     sockets: new Map(),
     requests: new Map(),
     writes: new Map(),
@@ -271,6 +273,9 @@ function timerFired(c: Coordinator, timer: Timer): void {
       return;
     case "aside":
       c.sendWaiting = true;
+      return;
+    case "locks":
+      locksDue(c);
       return;
     case "backlog":
       tellPositions(c);

@@ -1,6 +1,6 @@
 import type { ServerMessage } from "../comfy/messages.ts";
 import type { ServerKey } from "../protocol/ids.ts";
-import type { KnownTask, Registration, Submission } from "../protocol/session-api.ts";
+import type { KnownLock, KnownTask, Registration, Submission } from "../protocol/session-api.ts";
 import type { JournalEntry, WriteOutcome } from "./journal.ts";
 
 /** Names one live `MessagePort`, as the runtime counts them. Tabs cannot choose it, so they cannot lie about it. */
@@ -100,6 +100,8 @@ export type TabRequest =
   | { readonly method: "upload"; readonly transferId: string; readonly server?: string }
   | { readonly method: "fetchFile"; readonly transferId: string; readonly serverId: string }
   | { readonly method: "objectInfo"; readonly serverId: string }
+  | { readonly method: "lockServer"; readonly lock: KnownLock }
+  | { readonly method: "unlockServer"; readonly lockId: string }
   | { readonly method: "diagnostics" };
 
 /** A hello without its credentials: those stay in the runtime. */
@@ -111,6 +113,7 @@ export interface PortHello {
   readonly windowId: string;
   readonly servers: readonly DeclaredServer[];
   readonly tasks: readonly KnownTask[];
+  readonly locks?: readonly KnownLock[] | undefined;
   readonly previews: "newest" | "none";
   /** The tab holds a lock that tells its life, and one that nobody else has on its id. */
   readonly hasLock: boolean;

@@ -220,6 +220,15 @@ export function watch(c: Coordinator): Watch {
       check(port.outbox.size <= 4200 + 700 * (tasks + 1), "G8", `${port.outbox.size} events wait`);
       check(port.flying.length <= deliveryWindow.batches + 1000, "G8", "the window is not kept");
     }
+    for (const one of c.locks.table.held)
+      for (const other of c.locks.table.held)
+        check(
+          one.tabId === other.tabId ||
+            (one.mode === "shared" && other.mode === "shared") ||
+            !one.servers.some((key) => other.servers.includes(key)),
+          "mutual exclusion",
+          `${one.tabId} and ${other.tabId} both have ${one.servers.join(", ")}`,
+        );
     const settled = [...c.tasks.values()].filter(({ stage }) => stage.at === "settled").length;
     check(settled <= settledLimit.inAll, "G8", `${settled} settled tasks are kept`);
   }

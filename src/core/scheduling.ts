@@ -1,4 +1,5 @@
 import type { DeclaredServer } from "./facts.ts";
+import { isLockedFor, lockedBy } from "./locks.ts";
 import { openTasksAt } from "./servers.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import { emit, isOnItsWay, warn } from "./task-lifecycle.ts";
@@ -26,18 +27,25 @@ export interface Wish {
 }
 
 /**
- * Where something goes: to the one place it may go, else where its files are, else where the tab's last task
+ * Where something goes: to the one place it may go, else where the tab has a lock, else where its files are, else where the tab's last task
  * went if it wants that, else to the least busy for its weight. Undefined while no such server can be reached
  * or has a place free.
  */
 export function choose(c: Coordinator, wish: Wish): Choice | undefined {
   const { tab, candidates, filesAt = [], affinity, ignoresDepth } = wish;
-  const [eligible, why] = narrowed(tab, candidates, filesAt, affinity);
+  const tabId = tab?.tabId ?? "";
+  const [eligible, why] = narrowed(c, tab, candidates, filesAt, affinity);
   let best: DeclaredServer | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const declared of eligible) {
     const server = c.servers.get(declared.key);
-    if (!server || !isUsable(c, server) || (!ignoresDepth && server.open.size >= declared.depth)) continue;
+    if (
+      !server ||
+      !isUsable(c, server) ||
+      isLockedFor(c, tabId, declared.key) ||
+      (!ignoresDepth && server.open.size >= declared.depth)
+    )
+      continue;
     const load = (busyness(c, server) + 1) / declared.weight;
     if (load < least) [best, least] = [declared, load];
   }
@@ -47,12 +55,16 @@ export function choose(c: Coordinator, wish: Wish): Choice | undefined {
 }
 
 function narrowed(
+  c: Coordinator,
   tab: Tab | undefined,
   candidates: readonly DeclaredServer[],
   filesAt: readonly string[],
   affinity: Wish["affinity"],
 ): [readonly DeclaredServer[], string?] {
   if (candidates.length === 1) return [candidates, "the only one that it may use"];
+  const locked = lockedBy(c, tab?.tabId ?? "");
+  const own = candidates.filter(({ key }) => locked.has(key));
+  if (own.length > 0) return [own, "the tab has locked it"];
   const holders = candidates.filter(({ id }) => filesAt.includes(id));
   if (holders.length > 0) return [holders, "it has the uploaded files"];
   const last = affinity === "tab" && candidates.filter(({ key }) => key === tab?.lastServer);

@@ -1,6 +1,7 @@
 import type { ServerSnapshot } from "../protocol/session-api.ts";
 import { deliver } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
+import { lockOf } from "./locks.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import { isOver } from "./task-lifecycle.ts";
 
@@ -125,13 +126,16 @@ export function isWanted(c: Coordinator, server: Server): boolean {
 }
 
 /** What a tab may know of a server, under the tab's own name for it. It names no task. */
-export function serverSnapshot(server: Server | undefined, { id, url }: DeclaredServer): ServerSnapshot {
+export function serverSnapshot(c: Coordinator, tab: Tab, { id, url, key }: DeclaredServer): ServerSnapshot {
+  const server = c.servers.get(key);
+  const lock = lockOf(c, tab.tabId, key);
   return {
     id,
     url,
     connection: server?.connection.at ?? "idle",
     queueRemaining: server?.queueRemaining,
     version: server?.version,
+    ...(lock ? { lock } : {}),
     ...(server?.error
       ? { error: { ...server.error, details: { ...server.error.details, serverId: id } } as never }
       : {}),
@@ -145,6 +149,6 @@ export function announceServer(c: Coordinator, server: Server): void {
       if (declared.key === server.key)
         for (const key of tab.ports) {
           const port = c.ports.get(key);
-          if (port) deliver(c, port, { kind: "server", server: serverSnapshot(server, declared) });
+          if (port) deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
         }
 }

@@ -8,6 +8,7 @@ import { connect, reachServers, releaseIfUnwanted } from "./connection.ts";
 import { answer, deliver, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
+import { lockServer, locksOf, pageLeft, reclaimLocks, unlockServer } from "./locks.ts";
 import { surveySoon } from "./look-up.ts";
 import { adopt, restore } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
@@ -67,10 +68,11 @@ export function tabClaimed(
     return;
   }
   tabReturned(c, tab);
+  if (hello.locks) reclaimLocks(c, tab, key, hello.locks);
   reachServers(c);
   // Everything until now is in the snapshot.
   c.ports.get(key)?.outbox.drain();
-  answer(c, call, { ok: welcome(c, tab) });
+  answer(c, call, { ok: welcome(c, tab, key) });
 }
 
 /** A page that is awake and has not said goodbye. Without Web Locks this is all that tells a duplicate. */
@@ -90,16 +92,15 @@ const newPort = (key: PortKey, { tabId, windowId, previews }: PortHello): Port =
   suspended: false,
 });
 
-function welcome(c: Coordinator, tab: Tab): Welcome {
+function welcome(c: Coordinator, tab: Tab, port: PortKey): Welcome {
   return {
     protocol: protocolVersion,
     build: c.build,
     epoch: c.epoch,
     mode: c.mode,
-    servers: [...tab.servers.values()].map((declared) =>
-      serverSnapshot(c.servers.get(declared.key), declared),
-    ),
+    servers: [...tab.servers.values()].map((declared) => serverSnapshot(c, tab, declared)),
     tasks: tasksOf(c, tab).map(snapshotOf),
+    locks: locksOf(c, port),
   };
 }
 
@@ -116,7 +117,7 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
       for (const server of declareServers(c, tab, request.servers)) connect(c, server);
       // One that another tab has connected already makes no news of its own.
       for (const declared of request.servers)
-        deliver(c, port, { kind: "server", server: serverSnapshot(serverFor(c, declared), declared) });
+        deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
       answer(c, call, { ok: null });
       return;
     case "setAuth": {
@@ -151,6 +152,13 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     case "fetchFile":
     case "objectInfo":
       allowTransfer(c, tab, key, call, request.serverId);
+      return;
+    case "lockServer":
+      lockServer(c, tab, key, call, request.lock);
+      return;
+    case "unlockServer":
+      unlockServer(c, tab, request.lockId);
+      answer(c, call, { ok: null });
       return;
     case "diagnostics":
       answer(c, call, { ok: diagnostics(c, port, tab) });
@@ -285,6 +293,7 @@ export function tabGone(c: Coordinator, key: PortKey): void {
   const port = c.ports.get(key);
   if (!port) return;
   c.ports.delete(key);
+  pageLeft(c, key);
   const tab = c.tabs.get(port.tabId);
   tab?.ports.delete(key);
   forgetCalls(c, key);

@@ -16,6 +16,7 @@ import type {
   SocketKey,
   WriteKey,
 } from "./facts.ts";
+import type { Locks } from "./locks.ts";
 
 /** Everything the host knows. Only `step` changes it. */
 export interface Coordinator {
@@ -30,6 +31,7 @@ export interface Coordinator {
   readonly tabs: Map<string, Tab>;
   readonly servers: Map<ServerKey, Server>;
   readonly tasks: Map<string, Task>;
+  readonly locks: Locks;
 
   /** Sockets that count. One that we have closed is not here, whatever the platform still says of it. */
   readonly sockets: Map<SocketKey, ServerKey>;
@@ -324,6 +326,8 @@ export type ClaimPurpose =
 export type Timer = { readonly at: number } & (
   | { readonly timer: "expire" }
   | { readonly timer: "overdue" }
+  /** Nobody came back for a lock, or former locks were all claimed. */
+  | { readonly timer: "locks" }
   /** The waiting tasks are told how many are before them. */
   | { readonly timer: "backlog" }
   /** A server was put aside long enough. */

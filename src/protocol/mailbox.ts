@@ -129,6 +129,8 @@ export function hostEventKey(event: HostEvent): string {
       return `server ${event.server.id}`;
     case "transfer":
       return `transfer ${event.transferId}`;
+    case "lock":
+      return `lock ${event.lockId}`;
     case "message":
       return `message #${event.number}`;
   }

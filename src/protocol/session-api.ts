@@ -33,6 +33,10 @@ export interface SessionApi<Bytes> {
   fetchFile(request: string): Promise<Answer<Bytes>>;
   /** The server's `/object_info` as text: parsed by the tab that wants it, not by the worker. */
   objectInfo(serverId: string): Promise<Answer<string>>;
+  /** @param lock JSON of {@link KnownLock} */
+  lockServer(lock: string): Promise<Answer<LockState>>;
+  /** Frees a lock, or ends the wait for it. */
+  unlockServer(lockId: string): Promise<Answer<null>>;
   diagnostics(): Promise<Answer<HostDiagnostics>>;
 }
 
@@ -50,6 +54,8 @@ export const sessionMethods = [
   "abort",
   "fetchFile",
   "objectInfo",
+  "lockServer",
+  "unlockServer",
   "diagnostics",
 ] as const satisfies readonly (keyof SessionApi<unknown>)[];
 
@@ -101,11 +107,31 @@ export interface Hello {
   readonly servers: readonly ServerDeclaration[];
   /** What the tab itself remembers of its tasks: a new host without a journal starts from this. */
   readonly tasks: readonly KnownTask[];
+  /** What the page held at its former host, or waited for there. Absent: this is its first. */
+  readonly locks?: readonly KnownLock[];
   readonly previews: "newest" | "none";
   /** Whether the tab holds a Web Lock named after its port, for the host to wait on. */
   readonly hasLock: boolean;
   /** Where there are no locks: no other page answers to this tab's id. */
   readonly hasAsked?: boolean;
+}
+
+/** A lock on one server or several, all or none. The page makes its id, so that asking again is harmless. */
+export interface KnownLock {
+  readonly lockId: string;
+  readonly mode: "exclusive" | "shared";
+  /** Absent: the least busy that is free. */
+  readonly servers?: readonly string[];
+  readonly ifAvailable?: boolean;
+  readonly steal?: boolean;
+  /** It was granted by a former host. */
+  readonly held?: boolean;
+}
+
+export interface LockState {
+  readonly lockId: string;
+  readonly state: "granted" | "waiting" | "unavailable" | "lost";
+  readonly serverIds: readonly string[];
 }
 
 export interface KnownTask {
@@ -125,6 +151,8 @@ export type Welcome =
       readonly mode: HostMode;
       readonly servers: readonly ServerSnapshot[];
       readonly tasks: readonly TaskSnapshot[];
+      /** Of what the page brought along; what is missing is lost. Absent: none. */
+      readonly locks?: readonly LockState[];
     }
   /** Another tab is alive under this `tabId`: mint a new one and say hello again. */
   | { readonly refused: "tab-id-taken"; readonly epoch: string };
@@ -195,6 +223,8 @@ export interface ServerSnapshot {
   readonly version: string | undefined;
   /** Why there is no connection. */
   readonly error?: WireError;
+  /** Absent: nobody has locked it. */
+  readonly lock?: { readonly mode: "exclusive" | "shared"; readonly by: "this-tab" | "another-tab" };
 }
 
 export interface HostDiagnostics {
@@ -246,6 +276,8 @@ export type HostEvent =
       readonly loaded: number;
       readonly total: number;
     }
+  /** A lock that was waited for is granted, or one that was held is stolen. */
+  | ({ readonly kind: "lock" } & LockState)
   /** A custom message of a type that this tab's `broadcastTypes` lists. */
   | {
       readonly kind: "message";

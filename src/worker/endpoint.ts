@@ -52,6 +52,8 @@ const parameters: { readonly [Method in SessionMethod]: readonly ("text" | "blob
   abort: ["text"],
   fetchFile: ["text"],
   objectInfo: ["text"],
+  lockServer: ["text"],
+  unlockServer: ["text"],
   diagnostics: [],
 };
 

@@ -20,6 +20,7 @@ import {
   readFileRequest,
   readHello,
   readId,
+  readLock,
   readRegistration,
   readServers,
   readSubmission,
@@ -152,7 +153,7 @@ function sessionCalls(
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
       if (greeted || (watched !== undefined && watched !== portId)) bad("hello");
-      const { tabId, tabSecret, windowId, tasks, previews, isNew = false } = hello;
+      const { tabId, tabSecret, windowId, tasks, locks: held, previews, isNew = false } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
       if (hello.hasLock) watchLock(portId);
@@ -162,7 +163,7 @@ function sessionCalls(
           type: "tab-said-hello",
           port,
           call,
-          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, previews, hasLock },
+          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, locks: held, previews, hasLock },
         }),
         (answer) => {
           // Refused for its id only: the tab mints another and says hello again.
@@ -222,6 +223,8 @@ function sessionCalls(
         request: { method: "objectInfo", serverId: readId(serverId) },
         move: (to) => to.objectInfo(),
       })),
+    lockServer: (reply, json) => ask(reply, () => ({ method: "lockServer", lock: readLock(json) })),
+    unlockServer: (reply, lockId) => ask(reply, () => ({ method: "unlockServer", lockId: readId(lockId) })),
     diagnostics: (reply) => ask(reply, () => ({ method: "diagnostics" })),
   };
 }

@@ -5,6 +5,7 @@ import type {
   Auth,
   FileRequest,
   Hello,
+  KnownLock,
   KnownTask,
   Registration,
   ServerDeclaration,
@@ -140,6 +141,7 @@ export const readHello = fromJson(
       }),
       10_000,
     ),
+    locks: optional(list((value, field) => lock(value, field))),
     previews: oneOf("newest", "none"),
     hasLock: flag,
     hasAsked: optional(flag),
@@ -196,6 +198,17 @@ export const readFileRequest = fromJson(
     path: matching(/^\/view\?.{0,10000}$/s),
   }),
 );
+
+const lock = record<KnownLock>({
+  lockId: id,
+  mode: oneOf("exclusive", "shared"),
+  servers: optional(list(serverId)),
+  ifAvailable: optional(flag),
+  steal: optional(flag),
+  held: optional(flag),
+});
+
+export const readLock = fromJson("lock", lock);
 
 export const readId = (value: string): string => serverId(value, "id");
 

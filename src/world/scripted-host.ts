@@ -5,7 +5,14 @@ import type { DeclaredServer, Fact, HttpAnswer, PortKey, TabRequest } from "../c
 import { type Watch, watch } from "../core/invariants.ts";
 import type { Coordinator } from "../core/state.ts";
 import type { ServerKey } from "../protocol/ids.ts";
-import type { Answer, HostEvent, KnownTask, Submission, Welcome } from "../protocol/session-api.ts";
+import type {
+  Answer,
+  HostEvent,
+  KnownLock,
+  KnownTask,
+  Submission,
+  Welcome,
+} from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import { type JournalModel, journalModel } from "./journal-model.ts";
 
@@ -43,6 +50,7 @@ export interface TabOptions {
   readonly tabId?: string;
   readonly secret?: string;
   readonly tasks?: readonly KnownTask[];
+  readonly locks?: readonly KnownLock[];
   readonly hasLock?: boolean;
   readonly isNew?: boolean;
   /** Whether the tab acknowledges what it gets. Default true. */
@@ -223,6 +231,7 @@ export function scriptedHost({
           windowId: `window_1_${name}`,
           servers,
           tasks: more.tasks ?? [],
+          locks: more.locks,
           previews: "newest",
           hasLock: more.hasLock ?? true,
         },

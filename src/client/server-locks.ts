@@ -1,0 +1,143 @@
+import { nanoid } from "nanoid";
+import { present } from "../comfy/json.ts";
+import { ComfyTabsError } from "../protocol/errors.ts";
+import type { KnownLock, LockState } from "../protocol/session-api.ts";
+import type { LockOptions, ServerLock } from "./api.ts";
+import { abortedError, type Calls } from "./calls.ts";
+import { demand, isText } from "./options.ts";
+
+/** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
+const graceMs = 5_000;
+
+/** The page's locks on servers, across hosts: a new one is told what was held and what is waited for. */
+export interface ServerLocks {
+  /** @throws {@link ComfyTabsError} see `Session.lockServer` */
+  lock(server: string | readonly string[] | undefined, options: LockOptions): Promise<ServerLock | null>;
+  /** For the next hello. */
+  known(): KnownLock[];
+  /** Whether any is waited for, of which only the host can tell. */
+  waits(): boolean;
+  takeEvent(state: LockState): void;
+  /** A new host's word on each that it was told of: what it does not name is lost. */
+  takeWelcome(states: readonly LockState[]): void;
+}
+
+interface Entry {
+  readonly request: KnownLock;
+  /** The host has not answered the call yet: it is repeated by itself. */
+  at: "asked" | "waiting" | "held";
+  serverIds: readonly string[];
+  granted(): void;
+  lost(): void;
+}
+
+export function createServerLocks(call: Calls["call"]): ServerLocks {
+  const entries = new Map<string, Entry>();
+
+  function letGo(lockId: string): Promise<unknown> {
+    return entries.delete(lockId)
+      ? call("unlockServer", [lockId], { deadlineMs: graceMs })
+      : Promise.resolve();
+  }
+
+  function take({ lockId, state, serverIds }: LockState): void {
+    const entry = entries.get(lockId);
+    if (!entry || entry.at === "held") {
+      if (state === "lost") entry?.lost();
+      return;
+    }
+    entry.serverIds = serverIds;
+    if (state === "waiting") entry.at = "waiting";
+    else if (state === "granted") {
+      entry.at = "held";
+      entry.granted();
+    } else entry.lost();
+  }
+
+  return {
+    async lock(server, { mode = "shared", ifAvailable, steal, signal } = {}) {
+      const servers = typeof server === "string" ? [server] : server;
+      demand(
+        servers === undefined ||
+          (Array.isArray(servers) && servers.length > 0 && servers.every((id) => isText(id, 2000))),
+        "server",
+        "the id of a server, or a list of them",
+      );
+      demand(mode === "shared" || mode === "exclusive", "mode", '"shared" or "exclusive"');
+      demand(!(ifAvailable && steal), "steal", "without ifAvailable: what is stolen is always there");
+      demand(!steal || mode === "exclusive", "steal", "for exclusive locks only");
+      if (signal?.aborted) throw abortedError();
+      const lockId = nanoid();
+      const request: KnownLock = { lockId, mode, ...present({ servers, ifAvailable, steal }) };
+      return new Promise((resolve, reject) => {
+        let loseIt = (): void => {};
+        const lost = new Promise<void>((settle) => {
+          loseIt = settle;
+        });
+        const finish = (): void => signal?.removeEventListener("abort", abort);
+        const fail = (error: unknown): void => {
+          finish();
+          entries.delete(lockId);
+          reject(error);
+        };
+        const abort = (): void => {
+          letGo(lockId).catch(() => {}); // it ends with the host, too
+          fail(abortedError());
+        };
+        const entry: Entry = {
+          request,
+          at: "asked",
+          serverIds: [],
+          granted() {
+            finish();
+            resolve({
+              serverIds: entry.serverIds,
+              lost,
+              async release() {
+                await letGo(lockId);
+              },
+            });
+          },
+          lost() {
+            entries.delete(lockId);
+            loseIt();
+            fail(new ComfyTabsError("host-lost", "The host died while the lock was waited for.", {}));
+          },
+        };
+        entries.set(lockId, entry);
+        signal?.addEventListener("abort", abort);
+        call<LockState>("lockServer", [JSON.stringify(request)]).then((state) => {
+          if (state.state === "unavailable") {
+            finish();
+            entries.delete(lockId);
+            resolve(null);
+          } else if (entry.at === "asked") take(state);
+        }, fail);
+      });
+    },
+    known: () =>
+      [...entries.values()].flatMap(({ request: { lockId, mode, servers }, at, serverIds }) =>
+        at === "asked"
+          ? []
+          : [
+              {
+                lockId,
+                mode,
+                ...present({ servers: at === "held" ? serverIds : servers }),
+                held: at === "held",
+              },
+            ],
+      ),
+    waits: () => [...entries.values()].some(({ at }) => at !== "held"),
+    takeEvent: take,
+    takeWelcome(states) {
+      const named = new Map(states.map((state) => [state.lockId, state]));
+      for (const [lockId, entry] of entries) {
+        if (entry.at === "asked") continue;
+        const state = named.get(lockId);
+        if (state && !(entry.at === "held" && state.state !== "granted")) take(state);
+        else entry.lost();
+      }
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import type { KnownLock } from "../protocol/session-api.ts";
+import { declared, type ScriptedTab, scriptedHost } from "../world/scripted-host.ts";
+
+const [one, two] = [declared("http://one.test"), declared("http://two.test")];
+const servers = [one, two];
+
+const lock = (tab: ScriptedTab, lockId: string, more: Partial<KnownLock> = {}): unknown =>
+  tab.call({ method: "lockServer", lock: { lockId, mode: "exclusive", servers: [one.id], ...more } }).answer;
+const unlock = (tab: ScriptedTab, lockId: string): unknown =>
+  tab.call({ method: "unlockServer", lockId }).answer;
+const heard = (tab: ScriptedTab): unknown[] => tab.events.filter(({ kind }) => kind === "lock");
+const state = (name: string) => ({ ok: { state: name } });
+
+describe("a server lock", () => {
+  test("is waited for until whoever has it lets go", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    expect(lock(anna, "a")).toMatchObject(state("granted"));
+    expect(lock(ben, "b")).toMatchObject(state("waiting"));
+    expect(lock(ben, "b"), "asked again").toMatchObject(state("waiting"));
+    unlock(anna, "a");
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted", serverIds: [one.id] }]);
+  });
+
+  test("is told to all tabs as locked, without saying by whose task", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    const last = (tab: ScriptedTab) => tab.events.findLast(({ kind }) => kind === "server");
+    expect(last(anna)).toMatchObject({ server: { lock: { mode: "exclusive", by: "this-tab" } } });
+    expect(last(ben)).toMatchObject({ server: { lock: { mode: "exclusive", by: "another-tab" } } });
+    unlock(anna, "a");
+    expect(last(ben)).not.toMatchObject({ server: { lock: {} } });
+  });
+
+  test("keeps other tabs' new tasks off its server until it is free, and draws its own tab's there", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    for (const server of servers) host.openSocket(server, server === one ? 9 : 0);
+    lock(anna, "a");
+    anna.submit("hers");
+    ben.submit("his");
+    ben.submit("pinned", { server: one.id });
+    expect(host.pending("/prompt").map(({ server }) => server)).toEqual([one.key, two.key]);
+    unlock(anna, "a");
+    expect(host.pending("/prompt").map(({ server }) => server)).toEqual([one.key, two.key, one.key]);
+  });
+
+  test("that is not there at once is not waited for, if so asked", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    expect(lock(ben, "b", { ifAvailable: true })).toMatchObject(state("unavailable"));
+    unlock(anna, "a");
+    expect(heard(ben)).toEqual([]);
+  });
+
+  test("may be stolen, and its loser is told", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    expect(lock(ben, "b", { steal: true })).toMatchObject(state("granted"));
+    expect(heard(anna)).toMatchObject([{ lockId: "a", state: "lost" }]);
+  });
+
+  test("is refused where two tabs would wait for each other", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    lock(ben, "b", { servers: [two.id] });
+    expect(lock(anna, "a2", { servers: [two.id] })).toMatchObject(state("waiting"));
+    expect(lock(ben, "b2")).toMatchObject({
+      error: { code: "would-deadlock", details: { serverIds: [one.id] } },
+    });
+  });
+
+  test("takes the least busy server that is free where none is named", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    for (const server of servers) host.openSocket(server, server === one ? 0 : 9);
+    const any = { servers: undefined } as unknown as Partial<KnownLock>;
+    expect(lock(anna, "a", any)).toMatchObject({ ok: { serverIds: [one.id] } });
+    expect(lock(ben, "b", any)).toMatchObject({ ok: { serverIds: [two.id] } });
+  });
+
+  test("outlives its page by five seconds, whatever its tasks do, and a reloaded tab takes it again", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    lock(ben, "b");
+    host.take({ type: "tab-gone", port: anna.port });
+    host.pass(4_000);
+    const again = host.tab("anna", { servers });
+    expect(lock(again, "a2")).toMatchObject(state("granted"));
+    host.pass(10_000);
+    expect(heard(ben)).toEqual([]);
+    host.take({ type: "tab-gone", port: again.port });
+    host.pass(4_999);
+    expect(heard(ben)).toEqual([]);
+    host.pass(1);
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+  });
+
+  test("of a tab that is gone is not waited for by a dead page", () => {
+    const host = scriptedHost();
+    const [anna, ben, carl] = ["anna", "ben", "carl"].map((name) => host.tab(name, { servers })) as [
+      ScriptedTab,
+      ScriptedTab,
+      ScriptedTab,
+    ];
+    lock(anna, "a");
+    lock(ben, "b");
+    lock(carl, "c");
+    host.take({ type: "tab-gone", port: ben.port });
+    unlock(anna, "a");
+    expect(heard(carl)).toMatchObject([{ lockId: "c", state: "granted" }]);
+  });
+
+  test("outlives its host: what was held goes before what was waited for, whoever comes first", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    const waits = { lockId: "b", mode: "exclusive", servers: [one.id], held: false } as const;
+    const ben = host.tab("ben", { servers, locks: [waits] });
+    const anna = host.tab("anna", { servers, locks: [{ ...waits, lockId: "a", held: true }] });
+    expect(ben.welcome).toMatchObject({ ok: { locks: [{ lockId: "b", state: "waiting" }] } });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [{ lockId: "a", state: "granted" }] } });
+    host.pass(5_000);
+    expect(heard(ben)).toEqual([]);
+    unlock(anna, "a");
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+  });
+
+  test("is lost where a new host has given it away already", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    const held = { mode: "exclusive", servers: [one.id], held: true } as const;
+    host.tab("ben", { servers, locks: [{ ...held, lockId: "b" }] });
+    const anna = host.tab("anna", { servers, locks: [{ ...held, lockId: "a" }] });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [] } });
+  });
+});
