@@ -47,6 +47,9 @@ export async function buildRelease(name: ReleaseName): Promise<Release> {
       return code;
     },
   };
+  const { PUBLISHED } = process.env;
+  // Releases differ in their sources.
+  delete process.env.PUBLISHED;
   await build({
     logLevel: "error",
     define: { __COMFY_TABS_BUILD__: JSON.stringify(name) },
@@ -54,13 +57,17 @@ export async function buildRelease(name: ReleaseName): Promise<Release> {
     worker: { plugins: () => [change] },
     build: { outDir: folder, emptyOutDir: true },
   });
+  if (PUBLISHED !== undefined) process.env.PUBLISHED = PUBLISHED;
   if (changed.size < changes[name].length) throw new Error(`There is nothing to change for "${name}".`);
   const assets = join(folder, "assets");
-  const files = readdirSync(assets).filter((file) => file.endsWith(".js"));
-  const workers = files
-    .map((file) => readFileSync(join(assets, file)))
-    .filter((code) => code.includes("onconnect"));
-  const [worker] = workers;
-  if (!worker || workers.length > 1) throw new Error(`"${name}" has ${workers.length} workers.`);
-  return { build: name, folder, worker, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  const found = readdirSync(assets).filter((file) => /^main-.*\.js$/.test(file));
+  const [worker, ...more] = found.map((file) => readFileSync(join(assets, file)));
+  if (!worker?.includes("onconnect") || more.length > 0)
+    throw new Error(`The worker of "${name}" is none of ${found.join()}.`);
+  return {
+    build: name,
+    folder,
+    worker,
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
