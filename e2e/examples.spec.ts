@@ -69,6 +69,9 @@ for (const framework of ["react", "vue"] as const)
   }) => {
     const app = makeApp(`examples/${framework}`);
     lend(app, parts[framework]);
+    // A build in this process has set it to production, where nothing is mounted twice or reloaded hot.
+    const { NODE_ENV } = process.env;
+    process.env.NODE_ENV = "development";
     const server = await createServer({
       root: app.folder,
       logLevel: "error",
@@ -98,6 +101,8 @@ for (const framework of ["react", "vue"] as const)
       expect([comfy.log.sockets.length, comfy.log.prompts.length]).toEqual([1, 1]);
     } finally {
       await server.close();
+      if (NODE_ENV === undefined) delete process.env.NODE_ENV;
+      else process.env.NODE_ENV = NODE_ENV;
     }
   });
 
