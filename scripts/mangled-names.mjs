@@ -14,6 +14,7 @@ const names = {
     differsSince effects endSeenAt envelope flying forget gathering givenUp heldWrites hopeless inheriting isDead
     journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt
     opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
+    chosen ignoresDepth lastServer lastTurn positionsAt spare waitsFor
     record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
     suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness`,
 };
