@@ -12,7 +12,7 @@ const names = {
   worker: `
     accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closeAll confirmedAt
     differsSince effects endSeenAt envelope flying forget gathering givenUp heldWrites hopeless inheriting isDead
-    journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt
+    journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt nextClientId
     opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
     chosen ignoresDepth lastServer lastTurn positionsAt spare waitsFor
     record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
