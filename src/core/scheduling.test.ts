@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { DeclaredServer } from "../core/facts.ts";
 import { journalModel } from "../world/journal-model.ts";
@@ -113,6 +114,37 @@ describe("the backlog", () => {
     next.openSocket(comfy);
     expect(sentTo(next, comfy)).toEqual(prompts.slice(0, 2));
     expect(runAll(next)).toEqual(prompts);
+  });
+});
+
+/** The tabs of a model that takes turns: each in the order of its own, whoever had a turn longest ago first. */
+function turns(queues: readonly string[][]): string[] {
+  const order: string[] = [];
+  for (let round = 0; queues.some((queue) => round < queue.length); round += 1)
+    for (const queue of queues) order.push(...queue.slice(round, round + 1));
+  return order;
+}
+
+describe("the turns of any number of tabs with any number of tasks", () => {
+  test("are one each, as in a model of them, whatever the server's depth", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(7), { minLength: 1, maxLength: 5 }),
+        fc.integer({ min: 1, max: 6 }),
+        (counts, depth) => {
+          const host = scriptedHost();
+          const one = { ...comfy, depth };
+          const queues = counts.map((count, tab) => {
+            const its = host.tab(`tab${tab}`, { servers: [one] });
+            return Array.from({ length: count }, (_, n) => its.submit(`${tab}.${n}`).promptId);
+          });
+          host.openSocket(one);
+          expect(sentTo(host, one)).toHaveLength(Math.min(depth, queues.flat().length));
+          expect(runAll(host)).toEqual(turns(queues));
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 });
 

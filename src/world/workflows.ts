@@ -64,6 +64,20 @@ export const worldNodes: readonly NodeType[] = [
   },
 ];
 
+/** The same nodes on a machine that is so many times as fast. */
+export const worldNodesAt = (speed: number): readonly NodeType[] =>
+  worldNodes.map((type) => ({
+    ...type,
+    *run(inputs, node) {
+      const run = type.run(inputs, node);
+      if (!("next" in run)) return run;
+      for (let turn = run.next(); ; turn = run.next()) {
+        if (turn.done) return turn.value;
+        yield typeof turn.value === "number" ? turn.value / speed : turn.value;
+      }
+    },
+  }));
+
 /** The nodes that have an output where all goes well. */
 export const shownBy: Readonly<Record<Kind, readonly string[]>> = {
   quick: ["2"],

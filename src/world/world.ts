@@ -8,13 +8,15 @@ import { type Book, check, createBook } from "./book.ts";
 import { type Browser, createBrowser } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
 import { createNetwork, type Network, type Site } from "./network-model.ts";
-import { worldNodes } from "./workflows.ts";
+import { worldNodesAt } from "./workflows.ts";
 
 export interface WorldOptions {
   readonly seed: number;
   readonly sites?: number;
   /** Servers behind each address. */
   readonly serversPerSite?: number;
+  /** How fast the servers at each site are. Default: all the same. */
+  readonly speeds?: readonly number[];
   readonly version?: string;
   /** Default: there are Web Locks, and a SharedWorker. */
   readonly hasLocks?: boolean;
@@ -54,6 +56,7 @@ export function createWorld(options: WorldOptions): World {
     seed,
     sites: siteCount = 1,
     serversPerSite = 1,
+    speeds = [],
     version = "0.33.0",
     hasLocks,
     isSolo,
@@ -64,7 +67,13 @@ export function createWorld(options: WorldOptions): World {
   const servers: ComfyServer[] = [];
   const sites: Site[] = Array.from({ length: siteCount }, (_, index) => {
     const own = Array.from({ length: serversPerSite }, () =>
-      createComfyServer({ version, startAt: 0, keepFrames: 0, nodes: worldNodes, seed: dice.whole(1, 1e9) }),
+      createComfyServer({
+        version,
+        startAt: 0,
+        keepFrames: 0,
+        nodes: worldNodesAt(speeds[index] ?? 1),
+        seed: dice.whole(1, 1e9),
+      }),
     );
     servers.push(...own);
     return { url: `http://comfy-${index + 1}.test`, servers: own, down: false };
