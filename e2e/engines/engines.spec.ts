@@ -10,10 +10,11 @@ const hosts: Record<Place, string> = { secure: "127.0.0.1", insecure: insecureHo
 for (const place of Object.keys(hosts) as Place[])
   for (const mode of modes)
     test.describe(`${place}: a tab in ${mode} mode`, () => {
-      for (const { name, run, needs, short, holdsIn } of scenarios) {
+      for (const { name, run, needs, short, lasts, holdsIn } of scenarios) {
         if (holdsIn && !holdsIn(mode, place)) continue;
         const tag = short?.[0] === mode && short[1] === place ? ["@short"] : [];
         test(name, { tag }, async ({ engineName, profile, comfy, port }) => {
+          if (lasts) test.setTimeout(lasts);
           // Only Chromium's driver can crash a tab; the README's support table says so.
           test.skip(needs === "crash" && engineName !== "chromium", "this engine's tabs cannot be crashed");
           const url = `http://${hosts[place]}:${port}/e2e/pages/engine.html`;

@@ -23,6 +23,8 @@ export interface Scenario {
   /** Where the short form runs it. Default: nowhere. */
   readonly short?: readonly [HostMode, Place];
   readonly needs?: "crash";
+  /** Milliseconds. Default: a minute. */
+  readonly lasts?: number;
   /** Elsewhere it cannot hold, for a reason in the README's support table. Default: everywhere. */
   readonly holdsIn?: (mode: HostMode, place: Place) => boolean;
 }
@@ -181,11 +183,11 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "goes on at the next host when its worker has been silent for minutes",
     holdsIn: (_, place) => place === "insecure",
+    lasts: 300_000,
     run: (world) => survivesItsWorker(world, silence),
   },
   {
     name: "takes its task along to the other mode, across a reload",
-    short: ["shared", "secure"],
     async run({ mode, comfy, open }) {
       const other = mode === "shared" ? "solo" : "shared";
       const anna = await open();
