@@ -7,16 +7,16 @@ import { readdirSync, readFileSync } from "node:fs";
 const names = {
   client: `
     askForAccess authOf book carry current deadlineMs expect failAll firstServer forget forgetAll greeting handles
-    hostGone knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
-    opening portLock randomBytes sent serve sharedStorage takeAll takeEvent takeSnapshot whenOver`,
+    hostGone knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
+    opening portLock randomBytes sent serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome whenOver`,
   worker: `
-    accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closeAll confirmedAt
-    differsSince effects endSeenAt envelope flying forget gathering givenUp heldWrites hopeless inheriting isDead
+    accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closedUntil closeAll confirmedAt
+    differsSince effects endSeenAt envelope flying forget freeAt gathering givenUp heldWrites hopeless inheriting isDead
     journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt nextClientId
     opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
     chosen ignoresDepth lastServer lastTurn positionsAt spare waitsFor
     record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
-    suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness`,
+    suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness wouldDeadlock`,
 };
 
 /** What is spelled in these may leave a bundle. */
