@@ -266,7 +266,7 @@ export const mutants: readonly Mutant[] = [
   ),
   core(
     "absence",
-    500,
+    2000,
     "a task is cancelled though its tab came back",
     "if (task.cancelAt === undefined || isOver(task)) continue;",
     "if (task.cancelAt !== undefined || isOver(task)) continue;",
@@ -279,14 +279,6 @@ export const mutants: readonly Mutant[] = [
     'cancel.intent = "journalled";\n  pursueCancel(c, task);',
   ),
 
-  // Endings that nobody has seen whole
-  core(
-    "routing",
-    500,
-    "a task has succeeded when execution_success says so",
-    'task.verdict = "success";',
-    'task.verdict = "success";\n      task.witness = socket;\n      finishFromFrames(c, server, task, socket);',
-  ),
   core(
     "coordinator",
     2000,
@@ -312,23 +304,9 @@ export const mutants: readonly Mutant[] = [
   },
   core(
     "recovery",
-    2000,
-    "a task that another host had meanwhile is numbered on as if nothing had been told",
-    "if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;",
-    "",
-  ),
-  core(
-    "recovery",
     5000,
     "a host that writes first what its tab remembers writes on without an answer",
     "tab.claiming += 1;\n  writeNow",
     "tab.claiming += 0;\n  writeNow",
-  ),
-  core(
-    "submission",
-    5000,
-    "the time that a computer slept counts for a POST on its way",
-    "if (now - Math.max(wakeAt, moment.now) < heldUpMs) return;",
-    "if (now >= 0) return;",
   ),
 ];
