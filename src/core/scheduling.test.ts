@@ -190,6 +190,18 @@ describe("a server", () => {
     expect(again.submit("one", { server: first.id }).answer).toMatchObject({ error: { code: "not-found" } });
   });
 
+  test("that has a task's files gets it, whatever else the tab has locked", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first, second] });
+    host.openSocket(first, 0);
+    host.openSocket(second, 0);
+    anna.call({ method: "lockServer", lock: { lockId: "a", mode: "exclusive", servers: [first.id] } });
+    const { promptId } = anna.submit("picture", { filesAt: [second.id] });
+    anna.submit("none");
+    expect(sentTo(host, second)).toEqual([promptId]);
+    expect(sentTo(host, first)).toHaveLength(1);
+  });
+
   test("is the one of the tab's last task, where it wants that", () => {
     const host = scriptedHost();
     const anna = host.tab("anna", { servers: [first, second] });

@@ -27,9 +27,9 @@ export interface Wish {
 }
 
 /**
- * Where something goes: to the one place it may go, else where the tab has a lock, else where its files are, else where the tab's last task
- * went if it wants that, else to the least busy for its weight. Undefined while no such server can be reached
- * or has a place free.
+ * Where something goes: to the one place it may go, else where its files are, else where the tab has a lock,
+ * else where the tab's last task went if it wants that, else to the least busy for its weight. Undefined while
+ * no such server can be reached or has a place free.
  */
 export function choose(c: Coordinator, wish: Wish): Choice | undefined {
   const { tab, candidates, filesAt = [], affinity, ignoresDepth } = wish;
@@ -63,9 +63,10 @@ function narrowed(
 ): [readonly DeclaredServer[], string?] {
   if (candidates.length === 1) return [candidates, "the only one that it may use"];
   const locked = lockedBy(c, tab?.tabId ?? "");
-  const own = candidates.filter(({ key }) => locked.has(key));
-  if (own.length > 0) return [own, "the tab has locked it"];
+  // No lock brings a file to another server.
   const holders = candidates.filter(({ id }) => filesAt.includes(id));
+  const own = (holders.length > 0 ? holders : candidates).filter(({ key }) => locked.has(key));
+  if (own.length > 0) return [own, "the tab has locked it"];
   if (holders.length > 0) return [holders, "it has the uploaded files"];
   const last = affinity === "tab" && candidates.filter(({ key }) => key === tab?.lastServer);
   if (last && last.length > 0) return [last, "affinity: the tab's last task went there"];

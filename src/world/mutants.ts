@@ -19,6 +19,15 @@ const core = (file: string, seeds: number, name: string, from: string, to: strin
 });
 
 export const mutants: readonly Mutant[] = [
+  // Scheduling
+  core(
+    "scheduling",
+    500,
+    "a server gets all that waits, whatever its depth",
+    "(!ignoresDepth && server.open.size >= declared.depth)",
+    "false",
+  ),
+
   // Delivery
   core(
     "delivery",
