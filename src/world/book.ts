@@ -105,7 +105,11 @@ export function createBook(
     entry.told = event;
     const all = runs(promptId);
     // Below 0.3.45 a server runs it under an id of its own, which only an answer tells.
-    const isUnknown = all.length > 0 && !all.some((run) => run.promptId === (entry.acceptedAs ?? promptId));
+    const isUnknown =
+      all.length > 0 &&
+      // Neither does a tab that crashed before it noted that id, where its host's journal was in memory.
+      (!all.some((run) => run.promptId === (entry.acceptedAs ?? promptId)) ||
+        (isMortal() && !all.some((run) => run.promptId === promptId)));
     const isOwn = all.length === 1 && !isExcused() && !isUnknown;
     const isAlive = all.some((run) => run.ending === undefined && run.removed === undefined);
     const did = (ending: PromptEntry["ending"]) => all.some((run) => run.ending === ending);
