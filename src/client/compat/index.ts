@@ -77,9 +77,9 @@ export const getWindowTask = (promptId: string): WindowTask | undefined => windo
 export const removeWindowTask = (promptId: string): boolean => here.tasks.remove(promptId);
 
 /**
- * Chooses this window's server: `WINDOW_CLIENT_ID` is its id when this resolves. Keeps no other window off it; that is
- * what the main API's locks are for.
+ * Chooses this window's server: `WINDOW_CLIENT_ID` is its id when this resolves. Other windows may choose it, too.
  *
+ * @returns whether it was chosen: false where another window has locked it for itself by the main API
  * @throws {@link ComfyTabsError} `invalid-option` for what is no address, and what `connect` throws
  */
 export const lockServerForWindow = (url: string): Promise<boolean> => here.lockServer(url);

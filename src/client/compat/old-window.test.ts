@@ -93,6 +93,26 @@ describe("a window of the old code", () => {
     expect(old.unlockServer()).toBe(false);
   });
 
+  test("shares its server with other windows, unless one of them has it for itself", async () => {
+    const [one, other] = [openWindow(), openWindow(browser.openPage())];
+    expect([await one.lockServer(server), await other.lockServer(server)]).toEqual([true, true]);
+    expect([one.unlockServer(), other.unlockServer()]).toEqual([true, true]);
+
+    const alone = await browser.openPage().connect();
+    const lock = await alone.lockServer(server, { mode: "exclusive" });
+    expect(await one.lockServer(server)).toBe(false);
+    expect(one.state.lockedServer).toBeNull();
+    await lock?.release();
+    expect(await one.lockServer(server)).toBe(true);
+  });
+
+  test("has its choice of a server also where there are no locks across windows", async () => {
+    const old = openWindow(browser.openPage(undefined, { makeShared: undefined }));
+    expect(await old.lockServer(server)).toBe(true);
+    expect(old.state.lockedServer).toBe(server);
+    expect(old.unlockServer()).toBe(true);
+  });
+
   test("may name the server that it has configured otherwise again", async () => {
     const old = openWindow();
     await old.configureServers([{ url: server, id: "gpu", depth: 8 }]);

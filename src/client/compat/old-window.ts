@@ -1,5 +1,5 @@
 import { normaliseAddress } from "../../comfy/addresses.ts";
-import type { ConnectOptions, Logger, ServerOptions, Session, Task } from "../api.ts";
+import type { ConnectOptions, Logger, ServerLock, ServerOptions, Session, Task } from "../api.ts";
 import { ComfyTabsError } from "../index.ts";
 import { serversLater } from "../servers-later.ts";
 import { createWindowTasks, type WindowTask } from "./tasks.ts";
@@ -37,6 +37,7 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
   };
   const tasks = createWindowTasks({ logger, storage, now, clientId: () => state.clientId });
   let opening: Promise<Session> | undefined;
+  let held: Promise<ServerLock | "alone" | null> | undefined;
 
   function set(more: Partial<WindowState>): void {
     Object.assign(state, more);
@@ -91,6 +92,31 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
     await learnClientId(session);
   }
 
+  /** Shared with other windows, as far as none has it for itself: then there is nothing. */
+  async function lock(url: string): Promise<ServerLock | "alone" | null> {
+    await listenTo({ url });
+    const session = await open();
+    const got = await session.lockServer(idOf(session, url), { ifAvailable: true }).catch((error) => {
+      // Without a SharedWorker there are no locks across windows, and nobody to lock out.
+      if (error instanceof ComfyTabsError && error.code === "unsupported-environment")
+        return "alone" as const;
+      throw error;
+    });
+    logger.debug("🔒", got ? "this window uses" : "another window has for itself", url);
+    return got;
+  }
+
+  async function release(): Promise<void> {
+    const before = held;
+    held = undefined;
+    try {
+      const got = await before;
+      if (got && got !== "alone") await got.release();
+    } catch (error) {
+      logger.warn("🔒", "a lock could not be released:", error);
+    }
+  }
+
   return {
     open,
     state,
@@ -108,16 +134,22 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
 
     async lockServer(server: string): Promise<boolean> {
       const url = addressOf(server);
+      // The old code knows it at once.
       set({ lockedServer: url, lockedAt: now() });
-      logger.debug("🔒", "this window uses", url);
-      await listenTo({ url });
-      return true;
+      const letGo = release();
+      const locking = lock(url);
+      held = locking;
+      const [got] = await Promise.all([locking, letGo]);
+      if (got) return true;
+      if (held === locking) set({ lockedServer: null, lockedAt: null });
+      return false;
     },
 
     unlockServer(): boolean {
       if (state.lockedServer === null) return false;
       logger.debug("🔒", "this window is free of", state.lockedServer);
       set({ lockedServer: null, lockedAt: null });
+      void release();
       return true;
     },
 
