@@ -19,7 +19,7 @@ const parts = {
   ],
   e2e: [
     "npx vite build --logLevel warn",
-    "npx playwright test many-tabs many-servers access hostile-tab journal mixed-load package compat.spec examples upgrading",
+    "npx playwright test many-tabs many-servers server-locks access hostile-tab journal mixed-load package compat.spec examples upgrading",
   ],
   engines: ["npx playwright test -c e2e/engines/playwright.config.ts --grep @short"],
   bundlers: ["npx playwright test bundlers --project built"],

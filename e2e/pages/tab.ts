@@ -34,6 +34,10 @@ export interface TabUnderTest {
   endings(): string[];
   /** Which of these texts occurred in anything that came through this page's ports, also past the client. */
   mentioned(texts: readonly string[]): string[];
+  /** Resolves when this tab has the server for itself. */
+  lock(serverId: string): Promise<void>;
+  /** How each server is locked, and by whom. */
+  locks(): string[];
   session(): Session;
   task(taskId: string): Task;
   /** A port to the same host, past the client: what a hostile script of this page could open. */
@@ -137,6 +141,13 @@ window.tab = {
     ),
   endings: () => endings,
   mentioned: (texts) => texts.filter((text) => arrived.some((message) => message.includes(text))),
+  async lock(serverId) {
+    await current().lockServer(serverId, { mode: "exclusive" });
+  },
+  locks: () =>
+    current()
+      .servers()
+      .flatMap(({ lock }) => (lock ? [`${lock.mode} ${lock.by}`] : [])),
   session: current,
   rawPort(name = "comfy-tabs") {
     const { port } = sharedHost(undefined, workerName(name));

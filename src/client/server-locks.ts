@@ -29,6 +29,7 @@ interface Entry {
   serverIds: readonly string[];
   granted(): void;
   lost(): void;
+  failed(error: ComfyTabsError): void;
 }
 
 export function createServerLocks(call: Calls["call"]): ServerLocks {
@@ -51,6 +52,9 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
     else if (state === "granted") {
       entry.at = "held";
       entry.granted();
+    } else if (state === "deadlock") {
+      const message = "Whoever has this lock now waits for one of this tab's: release that first.";
+      entry.failed(new ComfyTabsError("would-deadlock", message, { serverIds }));
     } else entry.lost();
   }
 
@@ -98,6 +102,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
               },
             });
           },
+          failed: fail,
           lost() {
             entries.delete(lockId);
             loseIt();

@@ -26,6 +26,11 @@ export interface LockTable<E extends LockEntry> {
   enqueue(entry: E): void;
   /** Grants it over all others. @returns who has lost theirs */
   steal(entry: E): E[];
+  /**
+   * Ends waits that could not end: what was stolen or let go may have closed a cycle. @returns them, of each
+   * cycle the last to come
+   */
+  breakCycles(): E[];
   /** Held or waiting. */
   remove(entry: E): void;
   /** @returns what is held from now on, because nothing before it is in its way any more */
@@ -56,6 +61,19 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
     return [...held, ...before].filter((other) => exclude(entry, other));
   };
 
+  const wouldDeadlock = (entry: LockEntry): boolean => {
+    const seen = new Set<string>();
+    const next = obstacles(entry).map(({ tabId }) => tabId);
+    for (let tab = next.pop(); tab !== undefined; tab = next.pop()) {
+      if (tab === entry.tabId) return true;
+      if (seen.has(tab)) continue;
+      seen.add(tab);
+      for (const other of waiting)
+        if (other.tabId === tab) next.push(...obstacles(other).map(({ tabId }) => tabId));
+    }
+    return false;
+  };
+
   return {
     get held() {
       return held;
@@ -70,17 +88,15 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
       return entry && { entry, isHeld: mine !== undefined };
     },
     isFree: (entry) => obstacles(entry).length === 0,
-    wouldDeadlock(entry) {
-      const seen = new Set<string>();
-      const next = obstacles(entry).map(({ tabId }) => tabId);
-      for (let tab = next.pop(); tab !== undefined; tab = next.pop()) {
-        if (tab === entry.tabId) return true;
-        if (seen.has(tab)) continue;
-        seen.add(tab);
-        for (const other of waiting)
-          if (other.tabId === tab) next.push(...obstacles(other).map(({ tabId }) => tabId));
-      }
-      return false;
+    wouldDeadlock,
+    breakCycles() {
+      const broken: E[] = [];
+      for (const entry of [...waiting].reverse())
+        if (wouldDeadlock(entry)) {
+          waiting = waiting.filter((other) => other !== entry);
+          broken.push(entry);
+        }
+      return broken;
     },
     enqueue(entry) {
       waiting = [...waiting, entry];

@@ -75,6 +75,24 @@ describe("a server lock", () => {
     });
   });
 
+  test("that is stolen ends a wait that could not end any more", () => {
+    const host = scriptedHost();
+    const names = ["anna", "ben", "carl"];
+    const [anna, ben, carl] = names.map((name) => host.tab(name, { servers })) as [
+      ScriptedTab,
+      ScriptedTab,
+      ScriptedTab,
+    ];
+    lock(carl, "c");
+    lock(ben, "b", { servers: [two.id] });
+    lock(ben, "b1");
+    lock(anna, "a2", { servers: [two.id] });
+    lock(anna, "a", { steal: true });
+    expect(heard(anna)).toMatchObject([{ lockId: "a2", state: "deadlock" }]);
+    unlock(anna, "a");
+    expect(heard(ben)).toMatchObject([{ lockId: "b1", state: "granted" }]);
+  });
+
   test("takes the least busy server that is free where none is named", () => {
     const host = scriptedHost();
     const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];

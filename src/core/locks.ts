@@ -26,11 +26,16 @@ export interface ServerLockEntry extends LockEntry {
 
 export interface Locks {
   readonly table: LockTable<ServerLockEntry>;
+  startedAt: number;
   /** Until then only locks of a former host are granted. */
   closedUntil: number;
 }
 
-export const newLocks = (): Locks => ({ table: createLockTable(), closedUntil: Number.NEGATIVE_INFINITY });
+export const newLocks = (): Locks => ({
+  table: createLockTable(),
+  startedAt: 0,
+  closedUntil: Number.NEGATIVE_INFINITY,
+});
 
 /** A tab asks for a lock. Asked again under the same id, it hears how that one stands. */
 export function lockServer(c: Coordinator, tab: Tab, port: PortKey, call: CallKey, lock: KnownLock): void {
@@ -55,6 +60,7 @@ export function lockServer(c: Coordinator, tab: Tab, port: PortKey, call: CallKe
   }
   if (lock.steal) {
     for (const lost of table.steal(entry)) tell(c, lost, "lost");
+    breakCycles(c);
     changed(c, entry.servers);
     say("granted", entry.serverIds);
     return;
@@ -83,7 +89,9 @@ export function unlockServer(c: Coordinator, tab: Tab, lockId: string): void {
 /** A page that had another host brings what it held there, and what it waited for. */
 export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: readonly KnownLock[]): void {
   const { table } = c.locks;
-  if (c.locks.closedUntil === Number.NEGATIVE_INFINITY) {
+  // Later only a page that was away comes back, and nobody has to wait for it.
+  const isYoung = c.moment.now - c.locks.startedAt < graceMs;
+  if (isYoung && c.locks.closedUntil === Number.NEGATIVE_INFINITY) {
     c.locks.closedUntil = c.moment.now + reclaimMs;
     arm(c);
   }
@@ -105,6 +113,12 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
     else if (!inTheWay) table.steal(entry);
     changed(c, entry.servers);
   }
+  breakCycles(c);
+}
+
+/** Tells who would wait for ever. */
+function breakCycles(c: Coordinator): void {
+  for (const entry of c.locks.table.breakCycles()) tell(c, entry, "deadlock");
 }
 
 /** What a page holds or waits for: what is missing it has lost. */
@@ -195,6 +209,7 @@ function leastBusy(c: Coordinator, tab: Tab, mode: LockEntry["mode"]): DeclaredS
 
 function free(c: Coordinator, entry: ServerLockEntry): void {
   c.locks.table.remove(entry);
+  breakCycles(c);
   changed(c, entry.servers);
   grant(c);
 }

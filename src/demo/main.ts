@@ -41,7 +41,7 @@ function show(session: Session, { host, simulated, name }: Circumstances): void 
   const masthead = new Masthead(session, name);
   const topology = new Topology();
   const hostFacts = new HostFacts();
-  const serverList = new ServerList(simulated);
+  const serverList = new ServerList(session, announcer, simulated);
   const taskList = new TaskList(announcer, showCounts);
   const composer = new Composer(session, (task) => {
     taskList.add(task).scrollIntoView({ block: "nearest" });
@@ -59,6 +59,7 @@ function show(session: Session, { host, simulated, name }: Circumstances): void 
   acceptDroppedFiles(document.body, (files) => void composer.submitFiles(files));
 
   session.on("queue", showServers);
+  session.on("lock", showServers);
   session.on("connection", () => {
     showServers();
     void composer.learnNodes();

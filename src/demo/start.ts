@@ -2,37 +2,38 @@ import { fileURLToPath } from "node:url";
 import { createServer, type Plugin, type ViteDevServer } from "vite";
 import { type StartOptions, startOptions, usage } from "./start/options.ts";
 import { reachability } from "./start/reachability.ts";
+import { openSimulators, type Simulators } from "./start/simulators.ts";
 
-/** `npm start`: the demo page, and the simulator unless a real server is named. */
+/** `npm start`: the demo page, and three simulated servers unless a real server is named. */
 async function start({ servers, port, simulatorVersion }: StartOptions): Promise<void> {
-  const simulator = servers.length === 0 ? await openSimulator(simulatorVersion) : undefined;
-  const choice = simulator
-    ? { servers: [{ id: "simulator", url: simulator.url }], simulated: true }
+  const simulators = servers.length === 0 ? await openSimulators(simulatorVersion) : undefined;
+  const choice = simulators
+    ? { servers: simulators.servers, simulated: true }
     : { servers: servers.map((url) => ({ url })), simulated: false };
 
-  const page = await servePage(port, JSON.stringify(choice));
+  const page = await servePage(port, JSON.stringify(choice), simulators);
   const address = page.resolvedUrls?.local[0] ?? "";
   endWith(async () => {
-    await Promise.all([page.close(), simulator?.close()]);
+    await Promise.all([page.close(), simulators?.close()]);
   });
 
   console.log(`\n  comfy-tabs demo\n\n  Page    ${address}`);
-  if (simulator) console.log(`  Server  ${simulator.url}, the built-in simulator: no ComfyUI is needed`);
+  for (const { id, url } of simulators?.servers ?? [])
+    console.log(`  Server  ${url}, ${id}, a built-in simulator: no ComfyUI is needed`);
   for (const server of servers)
     console.log(`  Server  ${server} ${await reachability(server, new URL(address).origin)}`);
   console.log("\n  Open the page in several tabs. Ctrl-C ends it.\n");
 }
 
-/** Loaded only when it is wanted. */
-async function openSimulator(version: string | undefined) {
-  const { startSimulator } = await import("../simulator/http-server.ts");
-  return startSimulator(version === undefined ? {} : { version });
-}
-
-async function servePage(port: number, choice: string): Promise<ViteDevServer> {
+async function servePage(
+  port: number,
+  choice: string,
+  simulators: Simulators | undefined,
+): Promise<ViteDevServer> {
   const serverChoice: Plugin = {
     name: "comfy-tabs:server-choice",
     configureServer({ middlewares }) {
+      if (simulators) middlewares.use("/simulators", simulators.middleware);
       middlewares.use("/servers.json", (_request, response) => {
         response.setHeader("content-type", "application/json");
         response.end(choice);

@@ -130,7 +130,8 @@ export interface KnownLock {
 
 export interface LockState {
   readonly lockId: string;
-  readonly state: "granted" | "waiting" | "unavailable" | "lost";
+  /** `deadlock`: another lock was taken over this one, and now two tabs would wait for each other. */
+  readonly state: "granted" | "waiting" | "unavailable" | "lost" | "deadlock";
   readonly serverIds: readonly string[];
 }
 

@@ -14,7 +14,7 @@ export interface StartOptions {
 export const usage = `npm start -- [options]
 
   --server <address>             a ComfyUI server, e.g. http://127.0.0.1:8188; may stand several times
-                                 (default: the built-in simulator)
+                                 (default: three built-in simulators)
   --port <number>                where the page is served (default: 5173, or the next free one)
   --simulator-version <version>  the ComfyUI that the simulator plays, e.g. 0.3.64
   --help                         this text
