@@ -31,7 +31,7 @@ const openTasks = 20;
 
 if (!values["no-build"]) execFileSync("npm", ["run", "--silent", "build"], { cwd: top, stdio: "inherit" });
 const { startSimulator } = await import("../dist/simulator.js");
-const simulator = await startSimulator({ speed: 1000, keepFrames: 100_000 });
+const simulator = await startSimulator({ keepFrames: 100_000 });
 const pageServer = await startPageServer(
   { pages: join(here, "pages"), dist: join(top, "dist"), node_modules: join(top, "node_modules") },
   { isolated: false },

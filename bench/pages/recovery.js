@@ -1,7 +1,11 @@
 /** What a tab does that loses its host, and one that only waits for endings. All times are of the page's clock. */
 import { connect } from "comfy-tabs";
 
-const workflow = (n) => ({ 1: { class_type: "PreviewAny", inputs: { source: `${n} ${Math.random()}` } } });
+/** @param {number} delay_ms how long it runs: no real task begins and ends in the same millisecond */
+const workflow = (n, delay_ms = 0) => ({
+  1: { class_type: "ProtoConst", inputs: { value: n } },
+  2: { class_type: "ProtoOut", inputs: { value: ["1", 0], tag: `${n} ${Math.random()}`, delay_ms } },
+});
 let session;
 let hostsMet = 0;
 let goneAt;
@@ -11,7 +15,7 @@ globalThis.recovery = {
   /** @param {string} server @param {string} name each round has a worker of its own */
   async open(server, name) {
     session = await connect({
-      servers: [server],
+      servers: [{ url: server, depth: Number.POSITIVE_INFINITY }],
       name,
       logger: {
         debug(...message) {
@@ -44,7 +48,7 @@ globalThis.recovery = {
   async endings(count) {
     const heard = [];
     for (let n = 0; n < count; n += 1) {
-      const task = await session.submit(workflow(n));
+      const task = await session.submit(workflow(n, 50));
       const at = await ending(task);
       heard.push({ promptId: task.promptId, at });
       await task.dismiss();
