@@ -1,6 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { KnownLock } from "../protocol/session-api.ts";
 import { declared, type ScriptedTab, scriptedHost } from "../world/scripted-host.ts";
+import { graceMs } from "./locks.ts";
 
 const [one, two] = [declared("http://one.test"), declared("http://two.test")];
 const servers = [one, two];
@@ -156,3 +158,61 @@ describe("a server lock", () => {
     expect(anna.welcome).toMatchObject({ ok: { locks: [] } });
   });
 });
+
+/** What tabs do with one lock of three servers' worth, and how time passes. */
+const act = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("lock" as const), tab: fc.nat(2), server: fc.nat(2) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("steal" as const), tab: fc.nat(2), server: fc.nat(2) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant("unlock" as const), tab: fc.nat(2), server: fc.nat(2) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("leave" as const), tab: fc.nat(2) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("return" as const), tab: fc.nat(2) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.nat(7_000) }) },
+);
+
+test("10,000 random schedules: no lock outlives its page by more than the grace", () => {
+  const three = [...servers, declared("http://three.test")];
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 14 }), (acts) => {
+      const host = scriptedHost();
+      const open = (at: number): ScriptedTab => host.tab(`tab ${at}`, { servers: three });
+      const tabs: (ScriptedTab | undefined)[] = [open(0), open(1), open(2)];
+      const goneAt = new Map<number, number>();
+      for (const one of acts) {
+        const tab = "tab" in one ? tabs[one.tab] : undefined;
+        if (one.do === "pass") host.pass(one.ms);
+        else if (one.do === "return") tabs[one.tab] ??= open(one.tab);
+        else if (!tab) continue;
+        else if (one.do === "leave") {
+          host.take({ type: "tab-gone", port: tab.port });
+          goneAt.set(tab.port, host.now);
+          tabs[one.tab] = undefined;
+        } else {
+          const lockId = `${tab.port} ${one.server}`;
+          const wanted = [three[one.server]?.id ?? ""];
+          if (one.do === "unlock") unlock(tab, lockId);
+          else lock(tab, lockId, { servers: wanted, ...(one.do === "steal" ? { steal: true } : {}) });
+        }
+        const { held, waiting } = host.coordinator.locks.table;
+        for (const { lockId } of held) {
+          const left = goneAt.get(Number(lockId.split(" ")[0]));
+          if (left !== undefined) expect(host.now - left).toBeLessThan(graceMs);
+        }
+        for (const { port } of waiting) expect(host.coordinator.ports.has(port ?? -1)).toBe(true);
+      }
+      // When all have gone, nothing is left of it.
+      for (const tab of tabs) if (tab) host.take({ type: "tab-gone", port: tab.port });
+      host.pass(graceMs);
+      expect(host.coordinator.locks.table.held).toEqual([]);
+    }),
+    { numRuns: 10_000 },
+  );
+}, 120_000);
