@@ -9,6 +9,8 @@ export default defineConfig<object, EngineOption>({
   outputDir: "../../build/engines-results",
   globalSetup: "./name-the-missing.ts",
   workers: 1,
+  // One MiniBrowser in five hangs when it starts, also after the driver has tried again.
+  retries: 1,
   fullyParallel: false,
   timeout: 60_000,
   reporter: [["list"]],
