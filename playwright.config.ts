@@ -1,4 +1,5 @@
 import { defineConfig } from "@playwright/test";
+import { chromiumArgs } from "./e2e/chromium-args.ts";
 import type { WorkerFixtures } from "./e2e/fixtures.ts";
 import { findChromium } from "./scripts/chromium.mjs";
 
@@ -21,15 +22,7 @@ export default defineConfig<object, WorkerFixtures>({
     browserName: "chromium",
     launchOptions: {
       ...(executablePath ? { executablePath } : {}),
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
+      args: chromiumArgs,
     },
   },
   projects: [

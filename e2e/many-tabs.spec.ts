@@ -151,6 +151,7 @@ test("a failure, a blocked node, a text and a picture arrive as what they are", 
 });
 
 test("cancelling stops the own task, running or waiting, and no other", async ({ openTab, server }) => {
+  // Never with the simulator, which plays the newest; core/cancel.test.ts says what older servers get instead.
   test.skip(!server.abilities.targetedInterrupt, "Before 0.3.57 no running prompt can be stopped alone.");
   const [anna, ben] = (await openTabs(openTab, 2)) as [Tab, Tab];
   const long = await anna.submit(portrait({ steps: 200, delayMs: 20 }));

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { type BrowserContext, type CDPSession, chromium, type Page } from "@playwright/test";
+import { chromiumArgs } from "../chromium-args.ts";
 import type {} from "../pages/chaos.ts";
 import { readTold, type Told } from "./told.ts";
 
@@ -54,17 +55,7 @@ export interface ChaosTab {
   close(): Promise<void>;
 }
 
-const args = [
-  "--headless=new",
-  "--remote-debugging-port=0",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const args = ["--headless=new", "--remote-debugging-port=0", ...chromiumArgs];
 
 /** @param profile the folder in which it keeps what it stores, also for its next start */
 export async function startBrowser(executable: string, profile: string): Promise<ChaosBrowser> {

@@ -141,6 +141,7 @@ export async function runChaos(
     network.clear();
     const stuck = await comeBack();
     const from = Date.now();
+    // The fact is in the ledger, which pages fill when they can: nothing announces it here, so it is looked at.
     while (ledger.open.length > 0 && Date.now() - from < patienceMs) await wait(200);
     const settledMs = Date.now() - from;
     transcript.note("all tabs are reloaded once more");
@@ -193,6 +194,7 @@ export async function runChaos(
         await seats.reopen(seat, async () => {});
       }
       const until = Date.now() + connectMs;
+      // Likewise: a page has connected when it has told so, and one that cannot is a finding after this time.
       while (pagesOf(seat.tab) <= pages && Date.now() < until) await wait(50);
       if (pagesOf(seat.tab) <= pages) stuck.push(`${seat.name} has not connected again`);
     }

@@ -1,5 +1,6 @@
 import { type BrowserType, chromium, firefox, type LaunchOptions, type Page, webkit } from "@playwright/test";
 import { findBrowser } from "../../scripts/browsers.mjs";
+import { chromiumArgs } from "../chromium-args.ts";
 import { type Engine, type EngineName, type EngineTab, insecureHost } from "./engine.ts";
 
 /** Chromium and Firefox as the system has them, or any of the three as Playwright brings it. */
@@ -10,15 +11,7 @@ export async function launchByPlaywright(name: EngineName): Promise<Engine> {
     chromium: [
       chromium,
       {
-        args: [
-          "--no-sandbox",
-          "--disable-gpu",
-          "--disable-quic",
-          "--no-first-run",
-          "--disable-background-networking",
-          "--disable-component-update",
-          `--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`,
-        ],
+        args: [...chromiumArgs, `--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`],
       },
     ],
     firefox: [

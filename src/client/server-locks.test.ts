@@ -77,6 +77,32 @@ describe("lockServer", () => {
     expect((await his)?.serverIds).toEqual([server]);
   });
 
+  test("ends the waits of a session that is closed, and leaves another handle's locks alone", async () => {
+    const page = browser.openPage();
+    const [one, other] = [
+      await page.connect({ servers: [server] }),
+      await page.connect({ servers: [server] }),
+    ];
+    const anna = await open();
+    const hers = await anna.lockServer(server, { mode: "exclusive" });
+    const waits = one.lockServer(server, { mode: "exclusive" });
+    const kept = other.lockServer(server, { mode: "exclusive" });
+    const code = codeOf(waits);
+    await one.close();
+    expect(await code).toBe("closed");
+    await hers?.release();
+    expect((await kept)?.serverIds).toEqual([server]);
+  });
+
+  test("that was given up unanswered holds up nobody", async () => {
+    const [anna, ben] = [await open(), await open()];
+    const impatience = new AbortController();
+    const hers = codeOf(anna.lockServer(server, { mode: "exclusive", signal: impatience.signal }));
+    impatience.abort();
+    expect(await hers).toBe("aborted");
+    expect((await ben.lockServer(server, { mode: "exclusive" }))?.serverIds).toEqual([server]);
+  });
+
   test.each([
     ["another mode", server, { mode: "mine" }],
     ["no server at all", [], {}],

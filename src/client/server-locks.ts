@@ -3,7 +3,7 @@ import { present } from "../comfy/json.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
-import { abortedError, type Calls } from "./calls.ts";
+import { abortedError, type Calls, closedError } from "./calls.ts";
 import { demand, isText } from "./options.ts";
 
 /** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
@@ -11,8 +11,14 @@ const graceMs = 5_000;
 
 /** The page's locks on servers, across hosts: a new one is told what was held and what is waited for. */
 export interface ServerLocks {
-  /** @throws {@link ComfyTabsError} see `Session.lockServer` */
-  lock(server: string | readonly string[] | undefined, options: LockOptions): Promise<ServerLock | null>;
+  /** @param owner the handle that asks @throws {@link ComfyTabsError} see `Session.lockServer` */
+  lock(
+    server: string | readonly string[] | undefined,
+    options: LockOptions,
+    owner: object,
+  ): Promise<ServerLock | null>;
+  /** Lets go of what one handle on the page holds, and ends what it waits for. */
+  releaseAll(owner: object): Promise<unknown>;
   /** For the next hello. */
   known(): KnownLock[];
   /** Whether any is waited for, of which only the host can tell. */
@@ -24,6 +30,7 @@ export interface ServerLocks {
 
 interface Entry {
   readonly request: KnownLock;
+  readonly owner: object;
   /** The host has not answered the call yet: it is repeated by itself. */
   at: "asked" | "waiting" | "held";
   serverIds: readonly string[];
@@ -59,7 +66,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
   }
 
   return {
-    async lock(server, { mode = "shared", ifAvailable, steal, signal } = {}) {
+    async lock(server, { mode = "shared", ifAvailable, steal, signal }, owner) {
       const servers = typeof server === "string" ? [server] : server;
       demand(
         servers === undefined ||
@@ -84,12 +91,15 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
           entries.delete(lockId);
           reject(error);
         };
-        const abort = (): void => {
+        /** The host may have it all the same. */
+        const giveUp = (error: unknown): void => {
           letGo(lockId).catch(() => {}); // it ends with the host, too
-          fail(abortedError());
+          fail(error);
         };
+        const abort = (): void => giveUp(abortedError());
         const entry: Entry = {
           request,
+          owner,
           at: "asked",
           serverIds: [],
           granted() {
@@ -117,7 +127,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
             entries.delete(lockId);
             resolve(null);
           } else if (entry.at === "asked") take(state);
-        }, fail);
+        }, giveUp);
       });
     },
     known: () =>
@@ -132,6 +142,15 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
                 held: at === "held",
               },
             ],
+      ),
+    releaseAll: (owner) =>
+      Promise.allSettled(
+        [...entries].map(async ([lockId, entry]) => {
+          if (entry.owner !== owner) return;
+          const unlocked = letGo(lockId);
+          if (entry.at !== "held") entry.failed(closedError());
+          await unlocked;
+        }),
       ),
     waits: () => [...entries.values()].some(({ at }) => at !== "held"),
     takeEvent: take,

@@ -12,7 +12,7 @@ import type {
   UploadRequest,
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { ObjectInfo, ServerLock, Session, Task, WhenTabGone } from "./api.ts";
+import type { ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
 import { abortedError, type CallOptions, closedError } from "./calls.ts";
 import { cancelAfter, demand, isText } from "./options.ts";
 import type { Page } from "./page.ts";
@@ -45,7 +45,6 @@ export function createSession({
 }: SessionMeans): Session {
   const { book, identity, logger } = page;
   const undo = new Set<() => void>();
-  const held = new Set<ServerLock>();
   let closed = false;
 
   const open = (): void => {
@@ -158,10 +157,7 @@ export function createSession({
 
     async lockServer(server, options = {}) {
       open();
-      const lock = await page.locks.lock(server, options);
-      if (lock && closed) await lock.release();
-      else if (lock) held.add(lock);
-      return lock;
+      return page.locks.lock(server, options, undo);
     },
 
     async setAuth(serverId, auth) {
@@ -243,7 +239,7 @@ export function createSession({
       closed = true;
       for (const end of undo) end();
       // The page may live on for another handle, and else the host would keep them for a reload.
-      if (held.size > 0) await Promise.allSettled([...held].map((lock) => lock.release()));
+      await page.locks.releaseAll(undo);
       release();
     },
   };

@@ -18,6 +18,8 @@ export interface LockTable<E extends LockEntry> {
   readonly held: readonly E[];
   readonly waiting: readonly E[];
   find(tabId: string, lockId: string): { readonly entry: E; readonly isHeld: boolean } | undefined;
+  /** What is held and excludes it. */
+  heldAgainst(entry: LockEntry): E[];
   /** Whether it would be granted at once. */
   isFree(entry: LockEntry): boolean;
   /** Whether a tab that waits for this one would wait for itself in the end. */
@@ -48,6 +50,8 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
   let held: E[] = [];
   let waiting: E[] = [];
 
+  const heldAgainst = (entry: LockEntry): E[] => held.filter((other) => exclude(entry, other));
+
   /**
    * All that has to go before this can be granted, first come first served. Whoever waits for this tab anyway
    * is passed over: two parts of one page, or a page that is loaded anew, would wait for each other.
@@ -58,7 +62,7 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
     const before = (place < 0 ? waiting : waiting.slice(0, place)).filter(
       (other) => !own.some((mine) => exclude(mine, other)),
     );
-    return [...held, ...before].filter((other) => exclude(entry, other));
+    return [...heldAgainst(entry), ...before.filter((other) => exclude(entry, other))];
   };
 
   const wouldDeadlock = (entry: LockEntry): boolean => {
@@ -87,6 +91,7 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
       const entry = mine ?? waiting.find(is);
       return entry && { entry, isHeld: mine !== undefined };
     },
+    heldAgainst,
     isFree: (entry) => obstacles(entry).length === 0,
     wouldDeadlock,
     breakCycles() {
@@ -102,7 +107,7 @@ export function createLockTable<E extends LockEntry>(): LockTable<E> {
       waiting = [...waiting, entry];
     },
     steal(entry) {
-      const lost = held.filter((other) => exclude(entry, other));
+      const lost = heldAgainst(entry);
       held = [...held.filter((other) => !lost.includes(other)), entry];
       return lost;
     },

@@ -103,14 +103,8 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
     }
     const entry = entryFor(c, tab, port, lock);
     if (!entry) continue;
-    const inTheWay = table.held.some(
-      (held) =>
-        held.tabId !== tab.tabId &&
-        held.servers.some((key) => entry.servers.includes(key)) &&
-        (held.mode === "exclusive" || entry.mode === "exclusive"),
-    );
     if (!lock.held) table.enqueue(entry);
-    else if (!inTheWay) table.steal(entry);
+    else if (table.heldAgainst(entry).length === 0) table.steal(entry);
     changed(c, entry.servers);
   }
   breakCycles(c);

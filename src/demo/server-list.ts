@@ -64,7 +64,6 @@ class ServerItem {
   readonly #power: HTMLButtonElement | undefined;
   #held: ServerLock | undefined;
   #waiting: AbortController | undefined;
-  #stopped = false;
   #server: ServerSnapshot | undefined;
 
   constructor(id: string, session: Session, announcer: Announcer, simulated: boolean) {
@@ -128,7 +127,11 @@ class ServerItem {
     this.#share.hidden = busy;
     this.#lock.hidden = busy;
     this.#release.hidden = !busy;
-    if (this.#power) this.#power.textContent = this.#stopped ? "Start" : "Stop";
+    if (this.#power) {
+      const order = this.#isDown() ? "Start" : "Stop";
+      this.#power.textContent = order;
+      this.#power.setAttribute("aria-label", `${order}: ${this.#id}`);
+    }
   }
 
   #lockFact(): HTMLElement | undefined {
@@ -181,12 +184,16 @@ class ServerItem {
     this.#refresh();
   }
 
+  /** Also where another tab has stopped it. */
+  #isDown(): boolean {
+    return this.#server?.connection !== "open" && this.#server?.error !== undefined;
+  }
+
   async #toggle(): Promise<void> {
-    const order = this.#stopped ? "start" : "stop";
+    const order = this.#isDown() ? "start" : "stop";
     const answer = await fetch(`${import.meta.env.BASE_URL}simulators/${this.#id}/${order}`, {
       method: "POST",
     });
-    if (answer.ok) this.#stopped = order === "stop";
     this.#announcer.say(
       answer.ok ? `${this.#id} ${order === "stop" ? "stopped" : "started"}` : "That did not work",
     );
