@@ -7,14 +7,15 @@ import { readdirSync, readFileSync } from "node:fs";
 const names = {
   client: `
     askForAccess authOf book carry current deadlineMs expect failAll firstServer forget forgetAll greeting handles
-    hostGone knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
-    opening portLock randomBytes sent serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome whenOver`,
+    hangs hostGone iterate knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
+    opening portLock randomBytes releaseAll sent serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome uploads whenOver withdrawn`,
   worker: `
     accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closedUntil closeAll confirmedAt
     differsSince effects endSeenAt envelope flying forget freeAt gathering givenUp heldWrites hopeless inheriting isDead
     journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt nextClientId
     opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
-    chosen ignoresDepth lastServer lastTurn positionsAt spare waitsFor
+    aside atWall barred breakCycles candidates chosen grant hearing heldAgainst heldBy ignoresDepth intent isFree isHeld journalled lastServer lastTurn
+    positionsAt spare survey waitsFor watched yours
     record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
     suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness wouldDeadlock`,
 };
