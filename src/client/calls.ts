@@ -11,6 +11,13 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What becomes an argument as JSON, which leaves out what is undefined. */
+export type Request<T> = {
+  readonly [Field in keyof T]: Partial<Pick<T, Field>> extends Pick<T, Field>
+    ? T[Field] | undefined
+    : T[Field];
+};
+
 /** Carries one call to a host. Never settles when that host dies. */
 export type Carry = (method: SessionMethod, args: readonly unknown[]) => Promise<Answer<unknown>>;
 

@@ -148,9 +148,6 @@ describe("connect", () => {
   test.each([
     [{ servers: [] }, "servers"],
     [{ servers: ["ftp://comfy.test"] }, "servers"],
-    [{ servers: [{ url: "http://comfy.test", id: "" }] }, "id"],
-    [{ servers: [{ url: "http://comfy.test", weight: "2" }] }, "weight"],
-    [{ servers: [{ url: "http://comfy.test", broadcastTypes: "a" }] }, "broadcastTypes"],
     [
       {
         servers: [
@@ -174,6 +171,30 @@ describe("connect", () => {
     });
     expect([page.ports, page.pages.size]).toEqual([[], 0]);
   });
+
+  test.each([
+    [{ id: "" }, "id", "a text of 1 to 2000 characters"],
+    [{ weight: "2" }, "weight", "a number above 0"],
+    [{ weight: Infinity }, "weight", "a number above 0"],
+    [{ depth: 0 }, "depth", "a number above 0"],
+    [{ depth: 1.5 }, "depth", "a whole number"],
+    [{ broadcastTypes: "a" }, "broadcastTypes", "a list of 0 to 1000"],
+  ])(
+    "has the host refuse a server with %j, and does not spoil the next call",
+    async (wrong, option, wanted) => {
+      const page = browser.openPage();
+      const server = { url: "http://comfy.test", ...wrong };
+      await expect(page.connect({ servers: [server as never] })).rejects.toMatchObject({
+        code: "invalid-option",
+        message: `\`${option}\` has to be ${wanted}.`,
+        details: { option },
+      });
+      expect(page.pages.size).toBe(0);
+      expect(await codeOf(page.connect({ servers: [{ url: server.url, depth: Infinity }] }))).toBe(
+        "resolved",
+      );
+    },
+  );
 });
 
 describe("the mode", () => {

@@ -13,7 +13,7 @@ import {
   type TabEnvelope,
   type Welcome,
 } from "../protocol/session-api.ts";
-import { type Carry, closedError, timeoutError } from "./calls.ts";
+import { type Carry, closedError, type Request, timeoutError } from "./calls.ts";
 import { onLockFree, type PortLock } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
 import { listening } from "./silence.ts";
@@ -28,7 +28,7 @@ export type Greeting = Exclude<Welcome, { refused: string }>;
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
   readonly portLock: PortLock;
-  readonly hello: (portId: string, hasLock: boolean) => Hello;
+  readonly hello: (portId: string, hasLock: boolean) => Request<Hello>;
   /** The host has another page under our id. The next hello is said when this resolves. */
   readonly onRefused: () => Promise<void>;
   readonly onEvent: (event: HostEvent) => void;
@@ -139,7 +139,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
 
 async function sayHello(
   remote: Remote<SessionApi<Blob>>,
-  hello: () => Hello,
+  hello: () => Request<Hello>,
   { onRefused }: HostMeans,
 ): Promise<Greeting> {
   for (;;) {

@@ -21,19 +21,16 @@ export function demand(holds: boolean, option: string, wanted: string): void {
   if (!holds) throw invalidOption(option, `\`${option}\` has to be ${wanted}.`);
 }
 
-export const isText = (value: unknown, longest: number): value is string =>
-  typeof value === "string" && value !== "" && value.length <= longest;
-
 /** How the host is told of it: undefined keeps a task. */
-export function cancelAfter(whenTabGone: WhenTabGone): { cancelAfterMs?: number } {
-  if (whenTabGone === "keep") return {};
+export function cancelAfter(whenTabGone: WhenTabGone): number | undefined {
+  if (whenTabGone === "keep") return undefined;
   const ms: unknown = whenTabGone?.cancelAfterMs;
   demand(
     typeof ms === "number" && Number.isSafeInteger(ms) && ms >= 0,
     "whenTabGone",
     '"keep" or { cancelAfterMs: a whole number of milliseconds }',
   );
-  return { cancelAfterMs: ms as number };
+  return ms as number;
 }
 
 /** @throws {@link ComfyTabsError} `invalid-option`, with a sentence on what the option has to be */
@@ -52,7 +49,11 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     demand(values.includes(value), option, values.join(", ").replace(/, (\w+)$/, " or $1"));
   const enough = Array.isArray(servers) && (servers.length > 0 || serversLater in options);
   demand(enough, "servers", "a list of at least one server");
-  demand(isText(name, 200), "name", "a text of 1 to 200 characters");
+  demand(
+    typeof name === "string" && name !== "" && name.length <= 200,
+    "name",
+    "a text of 1 to 200 characters",
+  );
   oneOf("mode", mode, ["auto", "shared", "solo"]);
   oneOf("previews", previews, ["newest", "none"]);
   if (typeof logger !== "object" || logger === null) oneOf("logger", logger, ["silent", "warn", "debug"]);
@@ -73,23 +74,8 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     const url = typeof options?.url === "string" ? normaliseAddress(options.url) : undefined;
     if (url === undefined || options.url.includes("@"))
       throw invalidOption("servers", "`url` has to be a server's address; credentials go into `auth`.");
+    // The host checks them, and says the same of each.
     const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
-    demand(isText(id, 2000), "id", "a text of 1 to 2000 characters");
-    demand(
-      typeof weight === "number" && weight > 0 && Number.isFinite(weight),
-      "weight",
-      "a positive number",
-    );
-    demand(
-      depth === Number.POSITIVE_INFINITY || (Number.isSafeInteger(depth) && depth > 0),
-      "depth",
-      "a whole number above 0, or Infinity",
-    );
-    demand(
-      Array.isArray(broadcastTypes) && broadcastTypes.every((type) => isText(type, 500)),
-      "broadcastTypes",
-      "a list of types of messages",
-    );
     demand(!declared.has(id) || declared.get(id)?.url === url, "id", "another one for every server");
     // JSON has no Infinity.
     const places = Math.min(depth, Number.MAX_SAFE_INTEGER);

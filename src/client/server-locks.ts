@@ -3,8 +3,7 @@ import { present } from "../comfy/json.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
-import { abortedError, type Calls, closedError } from "./calls.ts";
-import { demand, isText } from "./options.ts";
+import { abortedError, type Calls, closedError, type Request } from "./calls.ts";
 
 /** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
 const graceMs = 5_000;
@@ -29,7 +28,7 @@ export interface ServerLocks {
 }
 
 interface Entry {
-  readonly request: KnownLock;
+  readonly request: Request<KnownLock>;
   readonly owner: object;
   /** The host has not answered the call yet: it is repeated by itself. */
   at: "asked" | "waiting" | "held";
@@ -68,18 +67,9 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
   return {
     async lock(server, { mode = "shared", ifAvailable, steal, signal }, owner) {
       const servers = typeof server === "string" ? [server] : server;
-      demand(
-        servers === undefined ||
-          (Array.isArray(servers) && servers.length > 0 && servers.every((id) => isText(id, 2000))),
-        "server",
-        "the id of a server, or a list of them",
-      );
-      demand(mode === "shared" || mode === "exclusive", "mode", '"shared" or "exclusive"');
-      demand(!(ifAvailable && steal), "steal", "without ifAvailable: what is stolen is always there");
-      demand(!steal || mode === "exclusive", "steal", "for exclusive locks only");
       if (signal?.aborted) throw abortedError();
       const lockId = nanoid();
-      const request: KnownLock = { lockId, mode, ...present({ servers, ifAvailable, steal }) };
+      const request = { lockId, mode, servers, ifAvailable, steal };
       return new Promise((resolve, reject) => {
         let loseIt = (): void => {};
         const lost = new Promise<void>((settle) => {

@@ -35,16 +35,9 @@ describe("submit", () => {
 
   test.each<[string, unknown, object, string]>([
     ["a number that JSON lacks", { "1": { class_type: "A", inputs: { a: NaN } } }, {}, "workflow-invalid"],
-    ["a huge workflow", { "1": { class_type: "A", inputs: { a: "x".repeat(17 << 20) } } }, {}, "too-large"],
-    ["an unknown server", workflow, { server: "http://nowhere.test" }, "not-found"],
-    ["an empty label", workflow, { label: "" }, "invalid-option"],
-    ["a label that is no text", workflow, { label: 1 }, "invalid-option"],
-    ["a front that is no flag", workflow, { front: "yes" }, "invalid-option"],
-    ["extra data that are no object", workflow, { extraData: [1] }, "invalid-option"],
     ["extra data with a number that JSON lacks", workflow, { extraData: { a: Infinity } }, "invalid-option"],
     ["extra data with undefined in a list", workflow, { extraData: { a: [undefined] } }, "invalid-option"],
     ["extra data with a function", workflow, { extraData: { a: () => {} } }, "invalid-option"],
-    ["huge extra data", workflow, { extraData: { a: "x".repeat(1 << 20) } }, "too-large"],
     ["a signal that is no signal", workflow, { signal: {} }, "invalid-option"],
     ["an aborted signal", workflow, { signal: AbortSignal.abort() }, "aborted"],
   ])("refuses %s before anything is sent or remembered", async (_, graph, options, code) => {
@@ -56,6 +49,26 @@ describe("submit", () => {
     expect(host.calls.map(({ method }) => method)).toEqual(["hello"]);
     expect([session.tasks(), remembered(page.storage)]).toEqual([[], []]);
   });
+
+  test.each<[string, unknown, object, string]>([
+    ["a huge workflow", { "1": { class_type: "A", inputs: { a: "x".repeat(17 << 20) } } }, {}, "too-large"],
+    ["an unknown server", workflow, { server: "http://nowhere.test" }, "not-found"],
+    ["an empty label", workflow, { label: "" }, "invalid-option"],
+    ["a label that is no text", workflow, { label: 1 }, "invalid-option"],
+    ["an unknown affinity", workflow, { affinity: "server" }, "invalid-option"],
+    ["a front that is no flag", workflow, { front: "yes" }, "invalid-option"],
+    ["extra data that are no object", workflow, { extraData: [1] }, "invalid-option"],
+    ["extra data that are null", workflow, { extraData: null }, "invalid-option"],
+    ["huge extra data", workflow, { extraData: { a: "x".repeat(1 << 20) } }, "too-large"],
+  ])(
+    "has the host refuse %s before a server hears of it, and forgets it",
+    async (_, graph, options, code) => {
+      const page = browser.openPage();
+      const session = await page.connect();
+      expect(await codeOf(session.submit(graph as never, options))).toBe(code);
+      expect([session.tasks(), remembered(page.storage), browser.comfy.prompts]).toEqual([[], [], []]);
+    },
+  );
 
   test.each([
     ["one of the editor's", { nodes: [], links: [] }, "workflow-format", "nodes"],

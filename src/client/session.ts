@@ -13,10 +13,10 @@ import type {
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
-import { abortedError, type CallOptions, closedError } from "./calls.ts";
-import { cancelAfter, demand, isText } from "./options.ts";
+import { abortedError, type CallOptions, closedError, type Request } from "./calls.ts";
+import { cancelAfter, demand } from "./options.ts";
 import type { Page } from "./page.ts";
-import { checkLabel, checkServer, checkSubmission, uploadKey } from "./submission.ts";
+import { checkSubmission, uploadKey, workflowJson } from "./submission.ts";
 
 const patientMs = 60_000;
 const objectInfoMs = 150_000;
@@ -113,11 +113,12 @@ export function createSession({
     async submit(workflow, options = {}) {
       open();
       const { signal } = options;
-      const checked = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
+      const json = workflowJson(workflow);
+      const submission = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
       if (signal?.aborted) throw abortedError();
-      const { taskId, promptId, label } = checked.submission;
+      const { taskId, promptId, label } = submission;
       const known = { taskId, promptId, ...present({ label }) };
-      const args = [JSON.stringify(checked.submission), checked.workflow];
+      const args = [JSON.stringify(submission), json];
       try {
         const task = await introduce(known, () =>
           page.call("submit", args, { deadlineMs: patientMs, signal }),
@@ -132,18 +133,10 @@ export function createSession({
 
     async register({ serverId, promptId, label }) {
       open();
-      checkServer(serverId, page.servers);
-      demand(isText(promptId, 500), "promptId", "the server's id of a prompt");
-      const registration: Registration = {
-        taskId: nanoid(),
-        serverId,
-        promptId,
-        ...present({ label: checkLabel(label) }),
-        ...cancelAfter(whenTabGone),
-      };
-      return introduce({ taskId: registration.taskId, serverId, promptId, ...present({ label }) }, () =>
-        page.call("register", [JSON.stringify(registration)]),
-      );
+      const known = { taskId: nanoid(), serverId, promptId, ...present({ label }) };
+      const cancelAfterMs = cancelAfter(whenTabGone);
+      const registration: Request<Registration> = { ...known, label, cancelAfterMs };
+      return introduce(known, () => page.call("register", [JSON.stringify(registration)]));
     },
 
     async clientId(serverId) {
@@ -162,7 +155,6 @@ export function createSession({
 
     async setAuth(serverId, auth) {
       open();
-      checkServer(serverId, page.servers);
       await page.setAuth(serverId, auth);
     },
 
@@ -171,15 +163,15 @@ export function createSession({
       demand(file instanceof Blob, "file", "a Blob or a File");
       const { server, subfolder, type, overwrite, maskOf, signal, onProgress } = options;
       const transferId = nanoid();
-      const request: UploadRequest = {
+      const request: Request<UploadRequest> = {
         transferId,
         kind: maskOf ? "mask" : "image",
         filename: options.filename ?? ("name" in file ? String(file.name) : "upload.png"),
-        ...present({ server }),
-        ...(subfolder ? { subfolder } : {}),
-        ...(type ? { type } : {}),
-        ...(overwrite ? { overwrite } : {}),
-        ...(maskOf ? { original: { subfolder: "", type: "output", ...maskOf } } : {}),
+        server,
+        subfolder,
+        type,
+        overwrite,
+        original: maskOf && { subfolder: "", type: "output", ...maskOf },
       };
       if (onProgress) page.transfers.set(transferId, onProgress);
       const uploaded = await transfer(transferId, signal, (limits) =>

@@ -18,34 +18,29 @@ export const tooDeep = (path: string): WorkflowProblem =>
   invalid(path.slice(0, 100), `The workflow is nested deeper than ${nestingLimit} levels: make it flatter.`);
 
 function check(value: unknown, path: string, above: readonly object[]): WorkflowProblem | undefined {
-  const kind = Array.isArray(value) ? "array" : typeof value;
-  if (kind === "number" && !Number.isFinite(value))
-    return invalid(path, `${path} is ${value}, which JSON cannot say: pass a finite number.`);
-  if (kind === "bigint" || kind === "function" || kind === "symbol")
-    return invalid(
-      path,
-      `${path} is a ${kind}, which JSON cannot say: pass a number, a string or leave it out.`,
-    );
-  if (typeof value !== "object" || value === null) return undefined;
-  const tag = Object.prototype.toString.call(value).slice(8, -1);
-  if (tag !== "Object" && tag !== "Array")
-    return invalid(
-      path,
-      `${path} is a ${tag}, which JSON cannot say: pass what the node expects as plain data.`,
-    );
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  if (typeof value !== "object" || value === null)
+    return kind === "Number" && !Number.isFinite(value)
+      ? unsaid(path, String(value))
+      : /^(Number|String|Boolean|Null|Undefined)$/.test(kind)
+        ? undefined
+        : unsaid(path, `a ${kind}`);
+  const isList = kind === "Array";
+  if (!isList && kind !== "Object") return unsaid(path, `a ${kind}`);
   if (above.includes(value)) return invalid(path, `${path} contains itself: pass a copy without the cycle.`);
   if (above.length >= nestingLimit) return tooDeep(path);
-  const inside = [...above, value];
   // Spread, a hole is undefined, too: JSON makes null of both.
-  for (const [key, part] of Object.entries(Array.isArray(value) ? [...value] : value)) {
+  for (const [key, part] of Object.entries(isList ? [...(value as unknown[])] : value)) {
     const name = path === "" ? key : `${path}.${key}`;
-    if (part === undefined && kind === "array")
-      return invalid(name, `${name} is undefined: pass null or leave it out.`);
-    const problem = check(part, name, inside);
+    const problem =
+      isList && part === undefined ? unsaid(name, "undefined") : check(part, name, [...above, value]);
     if (problem) return problem;
   }
   return undefined;
 }
+
+const unsaid = (path: string, what: string): WorkflowProblem =>
+  invalid(path, `${path} is ${what}, which JSON cannot say: pass plain data, or leave it out.`);
 
 const invalid = (path: string, message: string): WorkflowProblem => ({
   code: "workflow-invalid",

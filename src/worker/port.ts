@@ -178,7 +178,7 @@ function sessionCalls(
       ask(reply, () => {
         const auth = readAuth(json);
         const id = readId(serverId);
-        const { key, declaration } = declared.get(id) ?? bad("serverId");
+        const { key, declaration } = declared.get(id) ?? noServer(id);
         const renewed = accounts.renew({ ...declaration, auth }, key) ?? bad("serverId");
         declared.set(id, { key: renewed.server.key, declaration });
         return { method: "setAuth", ...renewed };
@@ -227,6 +227,10 @@ function sessionCalls(
     unlockServer: (reply, lockId) => ask(reply, () => ({ method: "unlockServer", lockId: readId(lockId) })),
     diagnostics: (reply) => ask(reply, () => ({ method: "diagnostics" })),
   };
+}
+
+function noServer(id: string): never {
+  throw new Refusal(wireError("not-found", `This session has no server "${id}".`, { what: id }));
 }
 
 const errorOf = (thrown: unknown): WireError =>

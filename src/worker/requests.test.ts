@@ -4,6 +4,7 @@ import {
   readFileRequest,
   readHello,
   readId,
+  readLock,
   readRegistration,
   readServers,
   readSubmission,
@@ -26,6 +27,8 @@ const hello = {
 const submission = { taskId: "task-1", promptId: "00000000-0000-4000-8000-000000000001" };
 const registration = { taskId: "task-1", serverId: "main", promptId: "any" };
 const upload = { transferId: "t-1", kind: "image", filename: "a.png" };
+const lock = { lockId: "lock-1", mode: "shared" };
+const stolen = { ...lock, mode: "exclusive", steal: true };
 const workflow = '{"1":{"class_type":"SaveImage","inputs":{}}}';
 const file = { transferId: "t-1", serverId: "main", path: "/view?filename=a.png" };
 
@@ -46,6 +49,7 @@ describe("what a tab sends", () => {
     expect(readServers(JSON.stringify(hello.servers))).toEqual(hello.servers);
     const fleeting = { ...registration, label: "portrait", cancelAfterMs: 60_000 };
     expect(readRegistration(JSON.stringify(fleeting))).toEqual(fleeting);
+    expect(readLock(JSON.stringify(stolen))).toEqual(stolen);
     expect(readFileRequest(JSON.stringify(file))).toEqual(file);
     const full = {
       ...submission,
@@ -53,7 +57,7 @@ describe("what a tab sends", () => {
       filesAt: ["main"],
       nodes: 3,
       front: true,
-      label: "",
+      label: "x",
       cancelAfterMs: 0,
     };
     expect(readSubmission(JSON.stringify(full))).toEqual(full);
@@ -120,6 +124,11 @@ describe("what a tab sends", () => {
       "promptId",
     ],
     ["extra data that is a list", readSubmission, { ...submission, extraData: [] }, "extraData"],
+    ["an empty label", readSubmission, { ...submission, label: "" }, "label"],
+    ["a place in nothing", readServers, [{ id: "x", url: "x", depth: 0 }], "depth"],
+    ["no server to lock", readLock, { ...lock, servers: [] }, "servers"],
+    ["a shared lock that is stolen", readLock, { ...lock, steal: true }, "steal"],
+    ["what is stolen and only if it is there", readLock, { ...stolen, ifAvailable: true }, "steal"],
     ["a flag of text", readSubmission, { ...submission, front: "yes" }, "front"],
     ["files at a number", readSubmission, { ...submission, filesAt: 1 }, "filesAt"],
     ["half a millisecond", readSubmission, { ...submission, cancelAfterMs: 0.5 }, "cancelAfterMs"],

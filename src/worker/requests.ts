@@ -23,10 +23,9 @@ export class Refusal extends Error {
   }
 }
 
-/** @throws {@link Refusal} always */
-export function bad(field: string): never {
-  const message = `"${field}" is missing or not what it has to be.`;
-  throw new Refusal(wireError("invalid-option", message, { option: field }));
+/** @param wanted what the field has to be, in words. @throws {@link Refusal} always */
+export function bad(field: string, wanted = "valid"): never {
+  throw new Refusal(wireError("invalid-option", `\`${field}\` has to be ${wanted}.`, { option: field }));
 }
 
 /**
@@ -57,13 +56,17 @@ const optional =
   (value, field) =>
     value === undefined ? undefined : reader(value, field);
 const list =
-  <T>(entry: Reader<T>, longest = 1000): Reader<T[]> =>
+  <T>(entry: Reader<T>, longest = 1000, shortest = 0): Reader<T[]> =>
   (value, field) =>
-    Array.isArray(value) && value.length <= longest ? value.map((one) => entry(one, field)) : bad(field);
+    Array.isArray(value) && value.length >= shortest && value.length <= longest
+      ? value.map((one) => entry(one, field))
+      : bad(field, `a list of ${shortest} to ${longest}`);
 const text =
   (longest = 500, shortest = 1): Reader<string> =>
   (value, field) =>
-    typeof value === "string" && value.length >= shortest && value.length <= longest ? value : bad(field);
+    typeof value === "string" && value.length >= shortest && value.length <= longest
+      ? value
+      : bad(field, `a text of ${shortest} to ${longest} characters`);
 const matching =
   (pattern: RegExp): Reader<string> =>
   (value, field) =>
@@ -71,14 +74,17 @@ const matching =
 const oneOf =
   <T extends string>(...values: readonly T[]): Reader<T> =>
   (value, field) =>
-    values.find((one) => one === value) ?? bad(field);
+    values.find((one) => one === value) ?? bad(field, values.join(" or "));
 const object: Reader<{ readonly [field: string]: unknown }> = (value, field) =>
-  isObject(value) ? value : bad(field);
-const flag: Reader<boolean> = (value = false, field) => (typeof value === "boolean" ? value : bad(field));
+  isObject(value) ? value : bad(field, "an object");
+const flag: Reader<boolean> = (value = false, field) =>
+  typeof value === "boolean" ? value : bad(field, "true or false");
 const positive: Reader<number> = (value, field) =>
-  typeof value === "number" && value > 0 && Number.isFinite(value) ? value : bad(field);
+  typeof value === "number" && value > 0 && Number.isFinite(value) ? value : bad(field, "a number above 0");
 const whole: Reader<number> = (value, field) =>
-  typeof value === "number" && value >= 0 && Number.isSafeInteger(value) ? value : bad(field);
+  typeof value === "number" && value >= 0 && Number.isSafeInteger(value)
+    ? value
+    : bad(field, "a whole number");
 
 /** What the tab sends as JSON text, called `name`. */
 const fromJson =
@@ -87,7 +93,7 @@ const fromJson =
     reader(parse(json, name), name);
 
 const id = text();
-const label = optional(text(500, 0));
+const label = optional(id);
 const serverId = text(2000);
 const secret: Reader<string> = (value, field) => text(16_384, 0)(value, `auth.${field}`);
 const account = optional(id);
@@ -108,9 +114,9 @@ const servers = list(
     id: serverId,
     url: text(2000),
     weight: optional(positive),
-    depth: optional(whole),
+    depth: optional((value, field) => whole(positive(value, field), field)),
     auth: optional(auth),
-    broadcastTypes: optional(list(text(500, 0))),
+    broadcastTypes: optional(list(id)),
   }),
 );
 
@@ -154,7 +160,7 @@ export const readSubmission = fromJson(
     taskId: id,
     promptId: matching(/^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/),
     server: optional(serverId),
-    filesAt: optional(list(text(500, 0))),
+    filesAt: optional(list(serverId)),
     nodes: optional(whole),
     affinity: optional(oneOf("tab", "none")),
     front: optional(flag),
@@ -202,13 +208,18 @@ export const readFileRequest = fromJson(
 const lock = record<KnownLock>({
   lockId: id,
   mode: oneOf("exclusive", "shared"),
-  servers: optional(list(serverId)),
+  servers: optional(list(serverId, 1000, 1)),
   ifAvailable: optional(flag),
   steal: optional(flag),
   held: optional(flag),
 });
 
-export const readLock = fromJson("lock", lock);
+export const readLock = fromJson("lock", (value, field) => {
+  const read = lock(value, field);
+  const { mode, ifAvailable, steal } = read;
+  if (steal && (ifAvailable || mode === "shared")) bad("steal", "for exclusive locks, without ifAvailable");
+  return read;
+});
 
 export const readId = (value: string): string => serverId(value, "id");
 
