@@ -430,6 +430,21 @@ describe("a host that lost a task to another one", () => {
     expect(posts(first)).toHaveLength(0);
   });
 
+  test("looks for what the other one has sent where a page that is gone had asked for its tasks", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId } = first.tab("anna").submit("portrait");
+    const second = successor(journal);
+    second.tab("anna");
+    second.openSocket();
+    expect(posts(second)[0]?.body).toContain(promptId);
+    first.tab("anna");
+    first.openSocket();
+    expect(posts(first)).toHaveLength(0);
+    first.pass(500);
+    expect(first.pending("/queue")).toHaveLength(1);
+  });
+
   test("counts on above what the page has heard from the other one meanwhile", () => {
     const journal = journalModel();
     const first = scriptedHost({ journal, journalKind: "indexeddb" });

@@ -29,7 +29,7 @@ const seqGap = 1_000;
 export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: KnownTask): void {
   const mine = c.tasks.get(entry.taskId);
   if (mine) {
-    if (mine.tabId === tab.tabId) claimBack(c, mine, entry);
+    if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry);
     return;
   }
   const task = newTask(c, tab, {
@@ -74,7 +74,7 @@ function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: Jo
 }
 
 /** Mostly only the number has changed; but other hosts may have had it meanwhile, and its page may have heard them. */
-function claimBack(c: Coordinator, mine: Task, entry: JournalEntry): void {
+function claimBack(c: Coordinator, tab: Tab, mine: Task, entry: JournalEntry): void {
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
@@ -82,6 +82,7 @@ function claimBack(c: Coordinator, mine: Task, entry: JournalEntry): void {
   const ending = entry.events.findLast(isEnding) as Ending | undefined;
   if (ending && mine.stage.at === "settling") mine.stage = { ...mine.stage, ending };
   else if (ending) settle(c, mine, ending);
+  if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);
 }
 
 /** Goes on where the former host stopped. */
@@ -251,7 +252,7 @@ export function claimedAgain(c: Coordinator, tabId: string, entries: readonly Jo
   for (const entry of entries) {
     const task = c.tasks.get(entry.taskId);
     restore(c, tab, entry);
-    if (task && entry.posts > postsOf(task)) mayHaveBeenSent(c, tab, task, entry);
+    if (task) mayHaveBeenSent(c, tab, task, entry);
   }
   writeHeld(c, tab);
 }
@@ -260,8 +261,9 @@ export function claimedAgain(c: Coordinator, tabId: string, entries: readonly Jo
 const postsOf = ({ stage: { at }, posts, serverKey }: Task): number =>
   at === "committing" || (at === "journalling" && serverKey !== undefined) ? posts - 1 : posts;
 
-/** The other host has sent it, or was about to: looked for, like after any POST without an answer. */
+/** Where the other host has sent it, or was about to, it is looked for, like after any POST without an answer. */
 function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
+  if (entry.posts <= postsOf(task)) return;
   const { at } = task.stage;
   const isHere = at === "journalling" || at === "waiting" || at === "committing";
   const isSought = task.adopted && !task.accepted && at === "queued";
