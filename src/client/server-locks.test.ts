@@ -1,6 +1,8 @@
 import "fake-indexeddb/auto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Session } from "./api.ts";
+import type { Calls } from "./calls.ts";
+import { createServerLocks } from "./server-locks.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { codeOf } from "./testing/task.ts";
 
@@ -13,6 +15,19 @@ beforeEach(() => {
 afterEach(() => browser.end());
 
 const open = (): Promise<Session> => browser.openPage().connect({ servers: [server] });
+
+/** A page's locks, at a host that the test plays. */
+function scripted() {
+  const calls: {
+    readonly method: string;
+    readonly arg: unknown;
+    answer(value: unknown): void;
+    fail(error: unknown): void;
+  }[] = [];
+  const call = (method: string, [arg]: readonly unknown[]): Promise<unknown> =>
+    new Promise((answer, fail) => calls.push({ method, arg, answer, fail }));
+  return { calls, locks: createServerLocks(call as Calls["call"]) };
+}
 
 describe("lockServer", () => {
   test("waits until the other tab releases, and tells both how the server stands", async () => {
@@ -101,6 +116,25 @@ describe("lockServer", () => {
     impatience.abort();
     expect(await hers).toBe("aborted");
     expect((await ben.lockServer(server, { mode: "exclusive" }))?.serverIds).toEqual([server]);
+  });
+
+  test("that was given up before a host heard of it is let go by the next one", async () => {
+    const { locks, calls } = scripted();
+    const impatience = new AbortController();
+    const code = codeOf(locks.lock(server, { mode: "exclusive", signal: impatience.signal }, {}));
+    impatience.abort();
+    expect(await code).toBe("aborted");
+    calls[1]?.fail(new Error("no host in time"));
+    calls[0]?.answer({ state: "granted", serverIds: [server] });
+    await expect
+      .poll(() => calls.map(({ method }) => method))
+      .toEqual(["lockServer", "unlockServer", "unlockServer"]);
+  });
+
+  test("that was let go while the next host was greeted is let go there", () => {
+    const { locks, calls } = scripted();
+    locks.takeWelcome([{ lockId: "former", state: "granted", serverIds: [server] }]);
+    expect(calls).toMatchObject([{ method: "unlockServer", arg: "former" }]);
   });
 
   test.each([

@@ -41,11 +41,14 @@ interface Entry {
 export function createServerLocks(call: Calls["call"]): ServerLocks {
   const entries = new Map<string, Entry>();
 
-  function letGo(lockId: string): Promise<unknown> {
-    return entries.delete(lockId)
-      ? call("unlockServer", [lockId], { deadlineMs: graceMs })
-      : Promise.resolve();
-  }
+  const unlock = (lockId: string): Promise<unknown> =>
+    call("unlockServer", [lockId], { deadlineMs: graceMs });
+
+  const letGo = (lockId: string): Promise<unknown> =>
+    entries.delete(lockId) ? unlock(lockId) : Promise.resolve();
+
+  /** Nobody here wants what a host has all the same. */
+  const disown = (lockId: string): void => void unlock(lockId).catch(() => {}); // it ends with the host, too
 
   function take({ lockId, state, serverIds }: LockState): void {
     const entry = entries.get(lockId);
@@ -81,9 +84,8 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
           entries.delete(lockId);
           reject(error);
         };
-        /** The host may have it all the same. */
         const giveUp = (error: unknown): void => {
-          letGo(lockId).catch(() => {}); // it ends with the host, too
+          disown(lockId);
           fail(error);
         };
         const abort = (): void => giveUp(abortedError());
@@ -112,7 +114,9 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
         entries.set(lockId, entry);
         signal?.addEventListener("abort", abort);
         call<LockState>("lockServer", [JSON.stringify(request)]).then((state) => {
-          if (state.state === "unavailable") {
+          // Given up while there was no host: the call was repeated at the next one.
+          if (!entries.has(lockId)) disown(lockId);
+          else if (state.state === "unavailable") {
             finish();
             entries.delete(lockId);
             resolve(null);
@@ -152,6 +156,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
         if (state && !(entry.at === "held" && state.state !== "granted")) take(state);
         else entry.lost();
       }
+      for (const { lockId } of states) if (!entries.has(lockId)) disown(lockId);
     },
   };
 }
