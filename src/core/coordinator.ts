@@ -144,7 +144,6 @@ function take(c: Coordinator, fact: Fact): void {
       requestAnswered(c, fact.request, fact.answer);
       return;
     case "host-started":
-      c.locks.startedAt = c.moment.now;
       lookForOverdue(c);
       expire(c);
       return;

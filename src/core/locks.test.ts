@@ -150,6 +150,62 @@ describe("a server lock", () => {
     expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
   });
 
+  test("outlives its host, though a tab that is new was faster", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    const ben = host.tab("ben", { servers });
+    expect(lock(ben, "b")).toMatchObject(state("granted"));
+    const held = { lockId: "a", mode: "exclusive", servers: [one.id], held: true } as const;
+    const anna = host.tab("anna", { servers, locks: [held] });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [{ lockId: "a", state: "granted" }] } });
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "lost" }]);
+  });
+
+  test("is waited for at a host that its page comes to later, too", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    host.tab("anna", { servers, locks: [] });
+    host.pass(10_000);
+    const waits = { lockId: "b", mode: "exclusive", servers: [one.id], held: false } as const;
+    const ben = host.tab("ben", { servers, locks: [waits] });
+    expect(ben.welcome).toMatchObject({ ok: { locks: [{ lockId: "b", state: "granted" }] } });
+  });
+
+  test("is kept for its tab where the next host was busy before it met the first page", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    host.take({ type: "host-started" });
+    host.pass(10_000);
+    const waits = { lockId: "b", mode: "exclusive", servers: [one.id], held: false } as const;
+    host.tab("ben", { servers, locks: [waits] });
+    const anna = host.tab("anna", { servers, locks: [{ ...waits, lockId: "a", held: true }] });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [{ lockId: "a", state: "granted" }] } });
+  });
+
+  test("of a page without Web Locks is lost when it has said nothing for 150 s", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [
+      host.tab("anna", { servers, hasLock: false }),
+      host.tab("ben", { servers, hasLock: false }),
+    ];
+    lock(anna, "a");
+    lock(ben, "b");
+    host.pass(100_000);
+    anna.call({ method: "diagnostics" });
+    host.pass(149_999);
+    expect(heard(ben)).toEqual([]);
+    ben.call({ method: "diagnostics" });
+    host.pass(1);
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+    expect(heard(anna), "it may be frozen").toMatchObject([{ lockId: "a", state: "lost" }]);
+  });
+
+  test("of a page without Web Locks is kept while the computer sleeps", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers, hasLock: false });
+    lock(anna, "a");
+    host.now += 3_600_000;
+    host.take({ type: "time-passed" });
+    expect(heard(anna)).toEqual([]);
+  });
+
   test("is lost where a new host has given it away already", () => {
     const host = scriptedHost({ epoch: "epoch-2" });
     const held = { mode: "exclusive", servers: [one.id], held: true } as const;

@@ -14,6 +14,9 @@ export const graceMs = 5_000;
 /** After a host has died, its tabs come back one by one: what they held goes before what others want. */
 const reclaimMs = 2_000;
 
+/** Without Web Locks a page that lives says something every 30 s, or every minute in the background. */
+const silenceMs = 150_000;
+
 /** A lock of a tab, and the page that asked for it. */
 export interface ServerLockEntry extends LockEntry {
   /** By the tab's own names. */
@@ -22,18 +25,21 @@ export interface ServerLockEntry extends LockEntry {
   port: PortKey | undefined;
   /** When it is freed unless the tab has taken it again; epoch of the host's own clock. */
   freeAt: number;
+  /** It is older than this host. */
+  readonly isFormer: boolean;
 }
 
 export interface Locks {
   readonly table: LockTable<ServerLockEntry>;
-  startedAt: number;
+  /** When the first page came. */
+  startedAt: number | undefined;
   /** Until then only locks of a former host are granted. */
   closedUntil: number;
 }
 
 export const newLocks = (): Locks => ({
   table: createLockTable(),
-  startedAt: 0,
+  startedAt: undefined,
   closedUntil: Number.NEGATIVE_INFINITY,
 });
 
@@ -90,11 +96,9 @@ export function unlockServer(c: Coordinator, tab: Tab, lockId: string): void {
 export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: readonly KnownLock[]): void {
   const { table } = c.locks;
   // Later only a page that was away comes back, and nobody has to wait for it.
-  const isYoung = c.moment.now - c.locks.startedAt < graceMs;
-  if (isYoung && c.locks.closedUntil === Number.NEGATIVE_INFINITY) {
+  const isYoung = c.moment.now - (c.locks.startedAt ?? 0) < graceMs;
+  if (isYoung && c.locks.closedUntil === Number.NEGATIVE_INFINITY)
     c.locks.closedUntil = c.moment.now + reclaimMs;
-    arm(c);
-  }
   for (const lock of locks) {
     const known = table.find(tab.tabId, lock.lockId);
     if (known) {
@@ -104,10 +108,14 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
     const entry = entryFor(c, tab, port, lock);
     if (!entry) continue;
     if (!lock.held) table.enqueue(entry);
-    else if (table.heldAgainst(entry).length === 0) table.steal(entry);
+    // A tab that is new may have been faster than those that were there before the host.
+    else if (table.heldAgainst(entry).every(({ isFormer }) => isYoung && !isFormer))
+      for (const lost of table.steal(entry)) tell(c, lost, "lost");
     changed(c, entry.servers);
   }
   breakCycles(c);
+  grant(c);
+  arm(c);
 }
 
 /** Tells who would wait for ever. */
@@ -140,16 +148,27 @@ export function pageLeft(c: Coordinator, port: PortKey): void {
 
 /** Time is up for what nobody came back for, or for those that waited until former locks were claimed. */
 export function locksDue(c: Coordinator): void {
-  for (const entry of c.locks.table.held)
-    if (entry.port === undefined && entry.freeAt <= c.moment.now) free(c, entry);
+  for (const entry of c.locks.table.held) {
+    if (dueAt(c, entry) > c.moment.now) continue;
+    // It may be frozen, and not gone.
+    tell(c, entry, "lost");
+    free(c, entry);
+  }
   arm(c);
   grant(c);
+}
+
+/** When it is freed as things are: after the grace, or where only silence tells that a page is gone. */
+function dueAt(c: Coordinator, { port, freeAt }: ServerLockEntry): number {
+  const holder = port === undefined ? undefined : c.ports.get(port);
+  if (!holder) return freeAt;
+  return holder.hasLock ? Number.POSITIVE_INFINITY : holder.heardAt + silenceMs;
 }
 
 /** For whatever is due next. */
 function arm(c: Coordinator): void {
   const { table, closedUntil } = c.locks;
-  const due = table.held.flatMap(({ port, freeAt }) => (port === undefined ? [freeAt] : []));
+  const due = table.held.map((entry) => dueAt(c, entry)).filter(Number.isFinite);
   if (closedUntil > c.moment.now) due.push(closedUntil);
   if (due.length > 0) setTimer(c, { at: Math.min(...due), timer: "locks" });
 }
@@ -175,7 +194,7 @@ function entryFor(
   c: Coordinator,
   tab: Tab,
   port: PortKey,
-  { lockId, mode, servers }: KnownLock,
+  { lockId, mode, servers, held = false }: KnownLock,
 ): ServerLockEntry | undefined {
   const wanted = servers ? servers.map((id) => tab.servers.get(id)) : [leastBusy(c, tab, mode)];
   const found = wanted.filter((one) => one !== undefined);
@@ -188,6 +207,7 @@ function entryFor(
     serverIds: found.map(({ id }) => id),
     port,
     freeAt: Number.POSITIVE_INFINITY,
+    isFormer: held,
   };
 }
 
@@ -224,6 +244,7 @@ function tell(c: Coordinator, { port, lockId, serverIds }: ServerLockEntry, stat
 
 function changed(c: Coordinator, servers: readonly ServerKey[]): void {
   c.sendWaiting = true;
+  arm(c);
   for (const key of servers) {
     const server = c.servers.get(key);
     if (server) announceServer(c, server);

@@ -22,6 +22,7 @@ import { forgetTask, isOver, snapshotOf, writeHeld, writeJournal } from "./task-
 /** A page introduces itself: the tab it belongs to, its servers, and what it remembers of its tasks. */
 export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: PortHello): void {
   c.calls.set(call, key);
+  c.locks.startedAt ??= c.moment.now;
   const known = c.tabs.get(hello.tabId);
   if (known && (known.secret !== hello.tabSecret || (!hello.hasLock && hasLivePage(c, known)))) {
     answer(c, call, { ok: { refused: "tab-id-taken", epoch: c.epoch } satisfies Welcome });
@@ -54,7 +55,7 @@ export function tabClaimed(
   const stillThere = c.arriving.delete(key);
   if (page) {
     tab.ports.add(key);
-    c.ports.set(key, { ...newPort(key, hello), ...page });
+    c.ports.set(key, { ...newPort(c, key, hello), ...page });
   }
   tab.claiming -= 1;
   const known = new Map(hello.tasks.map((task) => [task.taskId, task]));
@@ -79,8 +80,10 @@ export function tabClaimed(
 const hasLivePage = (c: Coordinator, tab: Tab): boolean =>
   [...tab.ports].some((key) => c.ports.get(key)?.suspended === false);
 
-const newPort = (key: PortKey, { tabId, windowId, previews }: PortHello): Port => ({
+const newPort = (c: Coordinator, key: PortKey, { tabId, windowId, previews, hasLock }: PortHello): Port => ({
   key,
+  hasLock,
+  heardAt: c.moment.now,
   tabId,
   windowId,
   previews,
@@ -112,6 +115,7 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     answer(c, call, { error: wireError("closed", "This session is closed.", {}) });
     return;
   }
+  port.heardAt = c.moment.now;
   switch (request.method) {
     case "addServers":
       for (const server of declareServers(c, tab, request.servers)) connect(c, server);
