@@ -6,6 +6,7 @@ import type { Agenda } from "./agenda.ts";
 import { type Book, check } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import { createHostModel, type HostModel } from "./host-model.ts";
+import { createLockCheck, type LockCheck } from "./lock-check.ts";
 import type { Network } from "./network-model.ts";
 import type { Identity, PageMeans, PageModel } from "./page.ts";
 import { createPage, helloOf } from "./page-model.ts";
@@ -30,6 +31,7 @@ export interface Browser {
   readonly hosts: readonly HostModel[];
   readonly storage: Storage;
   readonly hasLocks: boolean;
+  readonly lockCheck: LockCheck;
   /** The hosts that pages find: one, or one for each page where there is no SharedWorker. */
   readonly serving: readonly HostModel[];
   openTab(stored?: TabModel["stored"]): TabModel;
@@ -57,6 +59,8 @@ export interface BrowserMeans {
   readonly isSolo?: boolean;
   wall(): number;
   note?: ((host: string, fact: Fact, effects: readonly Effect[]) => void) | undefined;
+  /** What the app does as soon as a page has its first host. */
+  begin?: ((page: PageModel) => void) | undefined;
 }
 
 /** How long a page waits for the lock on its identity before it takes another (client/identity.ts). */
@@ -68,7 +72,7 @@ const noticeMs = 250;
 const alonePatienceMs = 150_000;
 
 export function createBrowser(browser: BrowserMeans): Browser {
-  const { agenda, dice, network, book, wall, note, hasLocks = true, isSolo = false } = browser;
+  const { agenda, dice, network, book, wall, note, begin, hasLocks = true, isSolo = false } = browser;
   const tabs: TabModel[] = [];
   const hosts: HostModel[] = [];
   const storage = createStorage();
@@ -131,6 +135,8 @@ export function createBrowser(browser: BrowserMeans): Browser {
     },
     nextPort: () => ++ports,
     nextCall: () => ++calls,
+    begin: (page) => begin?.(page),
+    lockLost: (page, lock) => self.lockCheck.lost(page, lock),
     renew(page) {
       if (claims.get(page.identity.tabId) === page) claims.delete(page.identity.tabId);
       page.identity = fresh();
@@ -149,11 +155,14 @@ export function createBrowser(browser: BrowserMeans): Browser {
     return holder === undefined || !holder.isAlive;
   };
 
-  return {
+  const self: Browser = {
     tabs,
     hosts,
     storage,
     hasLocks,
+    get lockCheck() {
+      return lockCheck;
+    },
     get serving() {
       return [...serving.values()];
     },
@@ -233,4 +242,6 @@ export function createBrowser(browser: BrowserMeans): Browser {
           agenda.after(hasLocks ? dice.delay(2) : dice.next() * alonePatienceMs, () => page.hostGone(host));
     },
   };
+  const lockCheck = createLockCheck(self, agenda);
+  return self;
 }

@@ -316,5 +316,6 @@ export function heal(world: World): void {
     tab.page?.thaw();
     if (tab.page?.isStill) tab.page.resume();
     if (!tab.page) browser.load(tab);
+    tab.page?.locks.letGoOfAll();
   }
 }

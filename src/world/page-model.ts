@@ -6,6 +6,7 @@ import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import { check } from "./book.ts";
 import type { HostModel } from "./host-model.ts";
 import type { Identity, PageMeans, PageModel, TaskLog } from "./page.ts";
+import { createPageLocks } from "./page-locks.ts";
 
 const handshakeMs = 15_000;
 const retryMs = 1_000;
@@ -159,7 +160,8 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         greeted(made, welcome);
         if (!means.hasLocks) ping();
       });
-      const said = helloOf(page.identity, means.sites, means.hasLocks);
+      const known = helloOf(page.identity, means.sites, means.hasLocks);
+      const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
     };
     hello();
@@ -177,9 +179,12 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     // What a host said last before it died is no sign of life.
     if (made.host.state === "live") book.came(page.identity.tabId);
     page.identity.isNew = false;
+    const isFirst = !ready;
     ready = true;
     for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
+    for (const lock of locks.takeWelcome(welcome.locks ?? [])) means.lockLost(page, lock);
     for (const call of [...calls.values()]) if (!call.sentOn) send(call);
+    if (isFirst) means.begin(page);
   }
 
   function takeSnapshot(snapshot: TaskSnapshot): void {
@@ -206,6 +211,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   }
 
   function hear(event: HostEvent): void {
+    if (event.kind === "lock") locks.takeEvent(event);
     if (event.kind !== "task") return;
     take(event.event);
     const { taskId, type } = event.event;
@@ -276,10 +282,17 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     }
   }
 
+  const locks = createPageLocks({
+    call: (request, deadlineMs, done) => page.call(request, deadlineMs, done),
+    later: (ms, run) => void later(ms, run),
+    now: () => agenda.now,
+  });
+
   const page: PageModel = {
     means,
     identity,
     logs,
+    locks,
     get isAlive() {
       return alive;
     },

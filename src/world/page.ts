@@ -6,6 +6,7 @@ import type { Book } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import type { HostModel } from "./host-model.ts";
 import type { Site } from "./network-model.ts";
+import type { PageLock, PageLocks } from "./page-locks.ts";
 
 /** What a tab keeps in its `sessionStorage`. */
 export interface Identity {
@@ -42,6 +43,10 @@ export interface PageMeans {
   letGo(page: PageModel, host: HostModel): void;
   nextPort(): number;
   nextCall(): number;
+  /** It has its first host: the app begins. */
+  begin(page: PageModel): void;
+  /** Its new host has not granted again what it held. */
+  lockLost(page: PageModel, lock: PageLock): void;
   /** Another page is alive under the same id. */
   renew(page: PageModel): void;
   save(page: PageModel): void;
@@ -51,6 +56,7 @@ export interface PageModel {
   readonly means: PageMeans;
   identity: Identity;
   readonly logs: Map<string, TaskLog>;
+  readonly locks: PageLocks;
   readonly isAlive: boolean;
   /** Frozen, or in the back/forward cache: nothing of it runs. */
   readonly isStill: boolean;

@@ -3,12 +3,13 @@ import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { TabModel } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
 import { type FaultKind, faultKinds, faults, heal } from "./faults.ts";
+import type { PageModel } from "./page.ts";
 import type { Transcript } from "./transcript.ts";
 import { type Kind, workflowOf } from "./workflows.ts";
 import { checkWorld, createWorld, isMortal, type World } from "./world.ts";
 
 /** Something that a schedule lets happen: a fault, or what tabs do all day. */
-export type ActKind = FaultKind | "submit" | "cancel" | "dismiss";
+export type ActKind = FaultKind | "submit" | "cancel" | "dismiss" | "lock" | "unlock";
 
 export interface Act {
   readonly kind: ActKind;
@@ -26,6 +27,8 @@ export interface Schedule {
   readonly version: string;
   readonly hasLocks: boolean;
   readonly isSolo: boolean;
+  /** Whether every page locks a server as soon as it has a host. */
+  readonly locksFirst: boolean;
   readonly acts: readonly Act[];
 }
 
@@ -63,6 +66,9 @@ const kinds: readonly Kind[] = [
   "invalid",
 ];
 
+/** In so many worlds tabs lock servers. */
+const lockShare = 0.6;
+
 export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKinds): Schedule {
   const dice = createDice(seed * 2_654_435_761);
   const acts: Act[] = [];
@@ -72,6 +78,10 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
   add("submit", dice.whole(3, 12));
   add("cancel", dice.whole(0, 4));
   add("dismiss", dice.whole(0, 3));
+  if (dice.chance(lockShare)) {
+    add("lock", dice.whole(2, 8));
+    add("unlock", dice.whole(0, 3));
+  }
   const faultCount = allowed.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(4, 20);
   for (let count = faultCount; count > 0; count -= 1) add(dice.pick(allowed)!, 1);
   for (let place = acts.length - 1; place > 0; place -= 1) {
@@ -87,6 +97,7 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     version: dice.pick(["0.33.0", "0.33.0", "0.33.0", "0.12.1", "0.12.1", "0.3.64", "0.3.64", "0.3.42"])!,
     hasLocks: dice.chance(0.8),
     isSolo: dice.chance(0.15),
+    locksFirst: dice.chance(0.15),
     acts: acts.map((act) => ({ ...act, gap: dice.whole(1, pace) })),
   };
 }
@@ -101,7 +112,16 @@ const hearingTries = 12;
 export function simulate(seed: number, options: SimulationOptions = {}): Outcome {
   const schedule = scheduleOf(seed, options.kinds);
   const { transcript } = options;
-  const world = createWorld({ ...schedule, note: transcript?.noteStep });
+  let begun = 0;
+  const world = createWorld({
+    ...schedule,
+    note: transcript?.noteStep,
+    begin(page) {
+      begun += 1;
+      if (schedule.locksFirst && !isOver) want(page, world, world.dice, `first-${begun}`);
+    },
+  });
+  let isOver = false;
   transcript?.begin(world, schedule);
   const happened: FaultKind[] = [];
   let failure: string | undefined;
@@ -116,10 +136,13 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
       if (act.kind === "submit") submit(world, dice);
       else if (act.kind === "cancel") cancel(world, dice);
       else if (act.kind === "dismiss") dismiss(world, dice);
+      else if (act.kind === "lock") lock(world, dice, `lock-${place}`);
+      else if (act.kind === "unlock") unlock(world, dice);
       else if (faults[act.kind](world, dice)) happened.push(act.kind);
       else continue;
       transcript?.note(`${place}: ${act.kind}`);
     }
+    isOver = true;
     transcript?.note("all faults end");
     heal(world);
     settle(world);
@@ -248,6 +271,34 @@ function dismiss(world: World, dice: Dice): void {
   });
 }
 
+/** A tab wants a server or several, for a while or until it is told to let go. */
+function lock(world: World, dice: Dice, lockId: string): void {
+  const page = dice.pick(world.browser.tabs.filter(awake))?.page;
+  if (page) want(page, world, dice, lockId);
+}
+
+function want(page: PageModel, world: World, dice: Dice, lockId: string): void {
+  const all = world.network.sites.map(({ url }) => url);
+  const mode = dice.chance(0.65) ? "exclusive" : "shared";
+  const steal = mode === "exclusive" && dice.chance(0.15);
+  page.locks.want(lockId, {
+    mode,
+    servers: dice.pick([undefined, [dice.pick(all)!], [dice.pick(all)!], all]),
+    steal,
+    ifAvailable: !steal && dice.chance(0.15),
+    ...(dice.chance(0.25) ? { patienceMs: dice.whole(5, 20_000) } : {}),
+    ...(dice.chance(0.75) ? { holdMs: dice.whole(20, 40_000) } : {}),
+  });
+}
+
+function unlock(world: World, dice: Dice): void {
+  const found = world.browser.tabs
+    .filter(awake)
+    .flatMap(({ page }) => [...(page?.locks.entries.keys() ?? [])].map((lockId) => ({ page, lockId })));
+  const one = dice.pick(found);
+  one?.page?.locks.letGo(one.lockId);
+}
+
 /** What is still owed, in words; empty when all is settled. */
 function owed(world: World): string[] {
   const list: string[] = [];
@@ -268,6 +319,7 @@ function owed(world: World): string[] {
       list.push(`${entry.taskId} of tab ${name} has no ending: ${stage}`);
     }
   }
+  list.push(...browser.lockCheck.owed());
   // Where it is excused above, too: whoever has begun to end a task says so.
   for (const host of browser.hosts)
     if (host.state === "live")

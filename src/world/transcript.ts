@@ -45,7 +45,13 @@ function wordsOf(effect: Effect): string {
       return `${effect.method} ${effect.path} as ${effect.request}`;
     case "post-batch":
       return `tells ${effect.port}: ${effect.events
-        .map((event) => (event.kind === "task" ? `${event.event.taskId} ${event.event.type}` : event.kind))
+        .map((event) =>
+          event.kind === "task"
+            ? `${event.event.taskId} ${event.event.type}`
+            : event.kind === "lock"
+              ? `${event.lockId} ${event.state}`
+              : event.kind,
+        )
         .join(", ")}`;
     case "answer":
       return `answers ${effect.call}: ${JSON.stringify(effect.answer).slice(0, 80)}`;

@@ -8,6 +8,7 @@ import { type Book, check, createBook } from "./book.ts";
 import { type Browser, createBrowser } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
 import { createNetwork, type Network, type Site } from "./network-model.ts";
+import type { PageModel } from "./page.ts";
 import { worldNodesAt } from "./workflows.ts";
 
 export interface WorldOptions {
@@ -22,6 +23,8 @@ export interface WorldOptions {
   readonly hasLocks?: boolean;
   readonly isSolo?: boolean;
   readonly note?: ((host: string, fact: Fact, effects: readonly Effect[]) => void) | undefined;
+  /** What the app does as soon as a page has its first host. */
+  readonly begin?: ((page: PageModel) => void) | undefined;
 }
 
 /** Everything there is, on one clock and from one seed. */
@@ -61,6 +64,7 @@ export function createWorld(options: WorldOptions): World {
     hasLocks,
     isSolo,
     note,
+    begin,
   } = options;
   const agenda = createAgenda();
   const dice = createDice(seed);
@@ -93,6 +97,7 @@ export function createWorld(options: WorldOptions): World {
     ...present({ hasLocks, isSolo }),
     wall: () => 1_700_000_000_000 + agenda.now + world.wallShift,
     note,
+    begin,
   });
 
   let turns = 0;
@@ -129,6 +134,7 @@ export function createWorld(options: WorldOptions): World {
         agenda.passTo(at);
         server.advanceTo(at);
       } else agenda.runNext();
+      browser.lockCheck.after();
       return true;
     },
     sleep(ms) {
