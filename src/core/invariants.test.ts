@@ -8,6 +8,7 @@ import {
   promptIdOf,
   runOf,
   type ScriptedHost,
+  type ScriptedTab,
   scriptedHost,
 } from "../world/scripted-host.ts";
 import type { Effect } from "./effects.ts";
@@ -87,6 +88,9 @@ function asked(host: ScriptedHost, port: number): number {
   host.watch.after(fact, [], { now: host.now, wall: 0, random: 0.5 });
   return call;
 }
+
+const lockAs = (tab: ScriptedTab, lockId: string): unknown =>
+  tab.call({ method: "lockServer", lock: { lockId, mode: "exclusive", servers: [comfy.id] } }).answer;
 
 const serverEvent = (id: string) =>
   ({
@@ -335,6 +339,38 @@ describe("the watch", () => {
         fifth.serverKey = server.key;
         server.routes.set(promptId, taskId);
         seen(host, post("/prompt", { prompt_id: promptId }));
+      },
+    ],
+    [
+      "lock",
+      "a new prompt at a server that another tab has locked",
+      ({ host, anna, ben, server }) => {
+        lockAs(ben, "b");
+        const { taskId, promptId } = anna.submit("two");
+        const kept = host.coordinator.tasks.get(taskId) as Task;
+        kept.serverKey = server.key;
+        server.routes.set(promptId, taskId);
+        seen(host, post("/prompt", { prompt_id: promptId }));
+      },
+    ],
+    [
+      "lock",
+      "a lock that outlives its page by more than the grace",
+      ({ host, ben }) => {
+        lockAs(ben, "b");
+        host.take({ type: "tab-gone", port: ben.port });
+        host.now += 5_000;
+        host.watch.after({ type: "time-passed" }, [], { now: host.now, wall: 0, random: 0.5 });
+      },
+    ],
+    [
+      "lock",
+      "a page that is gone and waits for a lock",
+      ({ host, anna, ben }) => {
+        lockAs(anna, "a");
+        lockAs(ben, "b");
+        const fact: Fact = { type: "tab-gone", port: ben.port };
+        host.watch.after(fact, [], { now: host.now, wall: 0, random: 0.5 });
       },
     ],
     [

@@ -8,6 +8,7 @@ import { deliveryWindow } from "./delivery.ts";
 import { isRefusal } from "./diagnosis.ts";
 import type { Effect } from "./effects.ts";
 import type { CallKey, DeclaredServer, Fact, Moment, PortKey, RequestKey, SocketKey } from "./facts.ts";
+import { watchLocks } from "./lock-watch.ts";
 import type { Coordinator, Port, Tab, Task } from "./state.ts";
 import { quarantineMs } from "./submission.ts";
 import { isOver, settledLimit } from "./task-lifecycle.ts";
@@ -52,6 +53,7 @@ export function watch(c: Coordinator): Watch {
   const check = (holds: boolean, promise: string, what: string): void => {
     if (!holds) throw new Error(`${promise} is broken: ${what}`);
   };
+  const locks = watchLocks(c, check);
 
   function takeFact(fact: Fact): void {
     if (fact.type === "tab-said-hello" || fact.type === "tab-called") {
@@ -203,6 +205,7 @@ export function watch(c: Coordinator): Watch {
     const depth = Math.max(...[...named.values()].map((own) => own.get(server) ?? 0));
     const open = here.filter((one) => !isOver(one)).length;
     check(open <= depth, "depth", `${server} gets ${open} prompts, and may have ${depth}`);
+    locks.sent(task, server);
   }
 
   function takeState(): void {
@@ -220,15 +223,6 @@ export function watch(c: Coordinator): Watch {
       check(port.outbox.size <= 4200 + 700 * (tasks + 1), "G8", `${port.outbox.size} events wait`);
       check(port.flying.length <= deliveryWindow.batches + 1000, "G8", "the window is not kept");
     }
-    for (const one of c.locks.table.held)
-      for (const other of c.locks.table.held)
-        check(
-          one.tabId === other.tabId ||
-            (one.mode === "shared" && other.mode === "shared") ||
-            !one.servers.some((key) => other.servers.includes(key)),
-          "mutual exclusion",
-          `${one.tabId} and ${other.tabId} both have ${one.servers.join(", ")}`,
-        );
     const settled = [...c.tasks.values()].filter(({ stage }) => stage.at === "settled").length;
     check(settled <= settledLimit.inAll, "G8", `${settled} settled tasks are kept`);
   }
@@ -281,6 +275,7 @@ export function watch(c: Coordinator): Watch {
       if (fact.type === "journal-claimed")
         for (const task of c.tasks.values()) if (task.stage.at === "settling") endings.delete(task);
       takeState();
+      locks.after(fact, moment.now);
       for (const effect of effects) takeEffect(effect, moment);
       if (fact.type === "tab-gone")
         for (const { tabId, ports } of c.tabs.values())
