@@ -139,11 +139,12 @@ function stored(platform: Platform, name: string): string | undefined {
 }
 
 function read(json: string | undefined): ReturnType<typeof fresh> | undefined {
+  if (json === undefined) return undefined;
   try {
-    const { tabId, secret, tasks } = JSON.parse(json ?? "null");
+    const { tabId, secret, tasks } = JSON.parse(json);
     if (typeof tabId !== "string" || typeof secret !== "string") return undefined;
     return { tabId, secret, tasks: tasks.filter(({ taskId }: KnownTask) => typeof taskId === "string") };
   } catch {
-    return undefined; // nothing there, or nothing readable: a new tab
+    return undefined; // not readable: a new tab
   }
 }

@@ -1,7 +1,7 @@
 import { build } from "../protocol/build.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { Epoch } from "../protocol/ids.ts";
-import { hostLock, workerName } from "../protocol/names.ts";
+import { hostLock } from "../protocol/names.ts";
 import type {
   HostEvent,
   HostMode,
@@ -12,8 +12,9 @@ import type {
 import { protocolVersion } from "../protocol/version.ts";
 import type { Logger } from "./api.ts";
 import { type Calls, closedError, createCalls } from "./calls.ts";
-import { createGeneration } from "./generation.ts";
-import { type Chosen, hostsToTry } from "./host/choose.ts";
+import type { Generation } from "./generation.ts";
+import { type Approach, approachHost } from "./host/approach.ts";
+import type { Chosen } from "./host/choose.ts";
 import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
 import { holdPortLock, type PortLock, stealLock } from "./locks.ts";
@@ -50,26 +51,26 @@ export interface Link {
   close(): void;
 }
 
-/** @param firstLock for the first host: asked for early, because its answer takes as long as all else together */
+/** @param first to the first host: it has begun before there was anything to say */
 export async function openLink(
   platform: Platform,
   options: CheckedOptions,
   identity: Identity,
   windowId: string,
   logger: Logger,
-  firstLock: PortLock,
+  generations: Generation,
+  first: Approach,
   hear: LinkEvents,
 ): Promise<Link> {
   const servers = new Map(options.servers.map((server) => [server.id, server]));
   const calls = createCalls();
-  const generations = createGeneration(platform, options.name);
   const closing = new AbortController();
   let chosenMode: HostMode | undefined;
   let reason: string | undefined;
   let host: HostLife | undefined;
   let metAt = 0;
   let waitMs = 0;
-  let nextLock: PortLock | undefined = firstLock;
+  let begun: Approach | undefined = first;
 
   const renew = async (): Promise<void> => {
     await identity.renew();
@@ -79,11 +80,16 @@ export async function openLink(
   async function establish(): Promise<void> {
     // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
     const mode = chosenMode ?? options.mode;
-    const generation = generations.current();
+    const { generation, hosts, portLock } = begun ?? approachHost(platform, options, mode, generations);
+    begun = undefined;
+    let nextLock: PortLock | undefined = portLock;
     let why = "";
-    for (const choose of hostsToTry(platform, mode, options.worker, workerName(options.name, generation))) {
+    for (const choose of hosts) {
       try {
-        await greet(choose(), generation);
+        const chosen = choose();
+        const lock = nextLock ?? holdPortLock(platform.locks);
+        nextLock = undefined;
+        await greet(chosen, generation, lock);
         return;
       } catch (error) {
         // It may hang: whoever tries again shall not wait for it again.
@@ -94,15 +100,14 @@ export async function openLink(
         logger.warn(`no host of this kind: ${why}`);
       }
     }
+    void nextLock?.held.then((unlock) => unlock?.());
     throw new ComfyTabsError("unsupported-environment", `No host can be had: ${why}.`, {
-      missing: "worker",
+      missing: mode === "shared" ? "SharedWorker" : "Worker",
     });
   }
 
-  async function greet({ mode, host: port }: Chosen, generation: number): Promise<void> {
+  async function greet({ mode, host: port }: Chosen, generation: number, portLock: PortLock): Promise<void> {
     let refusals = 0;
-    const portLock = nextLock ?? holdPortLock(platform.locks);
-    nextLock = undefined;
     const life = await meetHost(port, {
       locks: platform.locks,
       portLock,

@@ -45,8 +45,8 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     whenTabGone = "keep",
     logger = "warn",
   } = options;
-  const oneOf = (option: string, value: unknown, values: readonly unknown[]): void =>
-    demand(values.includes(value), option, values.join(", ").replace(/, (\w+)$/, " or $1"));
+  const oneOf = (option: string, value: unknown, values: readonly string[]): void =>
+    demand(values.includes(value as string), option, `one of ${values.join(", ")}`);
   const enough = Array.isArray(servers) && (servers.length > 0 || serversLater in options);
   demand(enough, "servers", "a list of at least one server");
   demand(

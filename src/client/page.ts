@@ -2,10 +2,11 @@ import { nanoid } from "nanoid";
 import { present } from "../comfy/json.ts";
 import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
+import { createGeneration } from "./generation.ts";
+import { approachHost } from "./host/approach.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
-import { holdPortLock } from "./locks.ts";
 import { createLogger, tell } from "./logger.ts";
 import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -37,7 +38,9 @@ export interface Page {
 }
 
 export async function openPage(platform: Platform, options: CheckedOptions): Promise<Page> {
-  const portLock = holdPortLock(platform.locks);
+  const generations = createGeneration(platform, options.name);
+  // Before all else: a new tab waits for nothing as long as for this.
+  const approach = approachHost(platform, options, options.mode, generations);
   const windowId = `window_${Date.now()}_${nanoid(6)}`;
   const logger = createLogger(options.logger, windowId);
   const access = platform.askForAccess(options.servers.map(({ url }) => url));
@@ -110,7 +113,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
   }
 
-  const link = await openLink(platform, options, identity, windowId, logger, portLock, {
+  const link = await openLink(platform, options, identity, windowId, logger, generations, approach, {
     onWelcome: takeWelcome,
     onEvent: takeEvent,
     onRenewed: book.forgetAll,
@@ -119,7 +122,6 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     knownLocks: serverLocks.known,
     waits: () => book.known().length > 0 || serverLocks.waits(),
   }).catch((error: unknown) => {
-    void portLock.held.then((unlock) => unlock?.());
     identity.release(); // whoever tries again is still this tab
     throw error;
   });
