@@ -3,7 +3,7 @@ import type { Epoch } from "../protocol/ids.ts";
 import { hostLock, identityKey } from "../protocol/names.ts";
 import type { ConnectOptions } from "./api.ts";
 import { connect } from "./index.ts";
-import type { Platform } from "./platform.ts";
+import type { HostPort, Platform } from "./platform.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
 import { codeOf } from "./testing/task.ts";
@@ -38,6 +38,28 @@ describe("connect", () => {
     await expect.poll(comfy.liveSockets).toBe(0);
     expect([page.hear.pagehide.size, page.hear.pageshow.size, page.pages.size]).toEqual([0, 0, 0]);
     expect(browser.locks.names().filter((name) => !name.includes("/host/"))).toEqual([]);
+  });
+
+  test("has its lock and its worker on their way before it asks who it is", async () => {
+    const { platform, storage, connect: open } = browser.openPage();
+    const asked: string[] = [];
+    const { locks, makeShared } = platform;
+    platform.locks = locks && {
+      request: (name: string, ...how: [object, () => Promise<void>]) => {
+        asked.push(name.replace(/\/[^/]+$/, ""));
+        return locks.request(name, ...how);
+      },
+    };
+    platform.makeShared = (...given) => {
+      asked.push("worker");
+      return makeShared?.(...given) as HostPort;
+    };
+    platform.storage = () => {
+      asked.push("storage");
+      return storage;
+    };
+    await open();
+    expect(asked.slice(0, 3)).toEqual(["comfy-tabs/tab", "worker", "storage"]);
   });
 
   test("leaves no timer behind, and after close no wait for the host's end", async () => {
