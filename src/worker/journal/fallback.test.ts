@@ -32,6 +32,7 @@ function storageIn(journal: Journal): Omit<ClosableStorage, "close"> {
   let isFirstTurn = false;
   return {
     ...journal,
+    async flush() {},
     async expire(before, perTab, inAll) {
       isFirstTurn = !isFirstTurn;
       if (!isFirstTurn) await journal.expire(before, perTab, inAll);
@@ -70,6 +71,28 @@ describe("a journal in a storage that works", () => {
   const journals = contract.filter(({ durable }) => !durable);
   test.each(journals)("$says", ({ check }) => check(() => startJournal().journal));
 
+  test("tells of endings before the disk has them, and asks for the disk at once, for many together", async () => {
+    const done: string[] = [];
+    const inner = memoryJournal();
+    const { journal } = startJournal({
+      write(entry, isNew) {
+        done.push(entry.taskId);
+        return inner.write(entry, isNew);
+      },
+      async flush() {
+        done.push("flush");
+      },
+    });
+    const tell = async (taskId: string, settledAt?: number): Promise<void> => {
+      await journal.write(newEntry({ taskId, settledAt }), true);
+      done.push(`${taskId} told`);
+    };
+    await Promise.all([tell("a", 1), tell("b", 2), tell("open")]);
+    await tell("c", 3);
+    await settled();
+    expect(done.join(", ")).toBe("a, a told, b, b told, open, open told, flush, c, c told, flush");
+  });
+
   test("leaves no timer behind, and says that it is in IndexedDB", async () => {
     const { journal, clock, reasons } = startJournal();
     await journal.write(newEntry(), true);
@@ -82,6 +105,11 @@ describe("a journal whose storage", () => {
     ["is refused", {}, () => Promise.reject(new DOMException("denied", "SecurityError"))],
     ["is full", { write: () => Promise.reject(new DOMException("full", "QuotaExceededError")) }, undefined],
     ["cannot be read", { claim: () => Promise.reject(new TypeError("unknown")) }, undefined],
+    [
+      "fails at the disk",
+      { flush: () => Promise.reject(new DOMException("full", "QuotaExceededError")) },
+      undefined,
+    ],
     ["cannot be erased", { erase: () => Promise.reject(new Error("unknown")) }, undefined],
   ];
   test.each(failures)("%s keeps its contract in memory", async (_how, broken, open) => {
@@ -90,7 +118,7 @@ describe("a journal whose storage", () => {
       await check(() => startJournal(broken, open).journal);
     }
     const { journal, reasons, state } = startJournal(broken, open);
-    await journal.write(newEntry(), true);
+    await journal.write(newEntry({ settledAt: 1 }), true);
     await journal.claim("tab-anna", "secret-anna");
     await journal.erase(["portrait"]);
     expect(journal.kind).toBe("memory");

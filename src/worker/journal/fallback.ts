@@ -9,6 +9,8 @@ const patienceMs = 2000;
 export interface ClosableStorage extends Omit<Journal, "kind" | "expire"> {
   /** Forgets some of what {@link Journal.expire} is to forget; false when there was nothing. */
   expire(before: number, perTab: number, inAll: number): Promise<boolean>;
+  /** Takes to the disk what was written, in case the machine dies: of endings `write` does not wait for that. */
+  flush(): Promise<void>;
   close(): void;
 }
 
@@ -29,6 +31,7 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
   const twin = memoryJournal();
   let storage: ClosableStorage | undefined;
   let degraded = false;
+  let flushing = false;
   let giveUp = (): void => {};
 
   function degrade(reason: string): void {
@@ -81,6 +84,21 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
     return done;
   }
 
+  /** Behind what waits already, so that many endings need one. */
+  function flushSoon(): void {
+    if (flushing) return;
+    flushing = true;
+    const nothing = async (): Promise<void> => {};
+    void inTurn(
+      (opened) => {
+        flushing = false;
+        return opened.flush();
+      },
+      nothing,
+      nothing,
+    );
+  }
+
   return {
     get kind() {
       return degraded ? "memory" : "indexeddb";
@@ -90,7 +108,10 @@ export function journalWithFallback({ open, after, onDegraded }: FallbackMeans):
         (opened) => opened.write(entry, isNew),
         () => twin.write(entry, isNew),
         (outcome) => {
-          if (outcome === "written") twin.copy(entry);
+          if (outcome === "written") {
+            twin.copy(entry);
+            if (entry.settledAt !== undefined) flushSoon();
+          }
           // What was to be its first entry was never here.
           return outcome === "superseded" && !isNew ? twin.erase([entry.taskId]) : undefined;
         },

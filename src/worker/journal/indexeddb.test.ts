@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { JournalEntry } from "../../core/journal.ts";
 import { workerName } from "../../protocol/names.ts";
 import { type After, after } from "../timers.ts";
+import type { Journal } from "./journal.ts";
 import { contract, newEntry } from "./journal-contract.ts";
 import { openJournal } from "./open-journal.ts";
 
@@ -36,6 +37,8 @@ const { transaction } = IDBDatabase.prototype;
 afterEach(() => {
   IDBDatabase.prototype.transaction = transaction;
 });
+
+const claimAnna = (journal: Journal) => journal.claim("tab-anna", "secret-anna");
 
 describe("a journal in IndexedDB", () => {
   test.each(contract)("$says", async ({ check }) => {
@@ -86,8 +89,11 @@ describe("a journal in IndexedDB", () => {
     await journal.write(newEntry({ posts: 1 }), false);
     await journal.write(newEntry({ accepted: true, seq: 5 }), false);
     await journal.write(newEntry({ accepted: true, cancelWanted: true }), false);
-    await journal.write(newEntry({ accepted: true, settledAt: 9 }), false);
-    expect(durabilities).toEqual(["strict", "strict", "relaxed", "strict", "strict"]);
+    await journal.write(newEntry({ accepted: true, cancelWanted: true, settledAt: 9 }), false);
+    expect(durabilities).toEqual(["strict", "strict", "relaxed", "strict", "relaxed"]);
+    expect(await claimAnna(journal)).toHaveLength(1);
+    // The ending was told; then everything before it went to the disk.
+    expect(durabilities.slice(5)).toEqual(["strict", "strict"]);
   });
 
   test("lets go of a database that is deleted, and goes on in memory", async () => {

@@ -56,17 +56,35 @@ export async function openIndexedDb(
     Promise.all(taskIds.map((taskId) => answered(entries.delete(taskId))));
 
   return {
-    write: (entry, isNew) =>
-      transact(isPassing(entry, isNew) ? "relaxed" : "strict", async (entries) => {
-        const { taskId, generation } = entry;
-        const [known, notNewer] = await Promise.all([
-          answered(entries.getKey(taskId)),
-          answered(entries.index("generation").getKey(IDBKeyRange.bound([taskId, 0], [taskId, generation]))),
-        ]);
-        if (known === undefined ? !isNew : isNew || notNewer === undefined) return "superseded";
-        await answered(entries.put(entry));
-        return "written";
-      }),
+    async write(entry, isNew) {
+      const { taskId, generation } = entry;
+      // The first one replaces none; any other only one that is not newer, and there.
+      const place = IDBKeyRange.bound([taskId, 0], [taskId, isNew ? Number.POSITIVE_INFINITY : generation]);
+      let superseded = false;
+      const work = (entries: IDBObjectStore): Promise<unknown> => {
+        // Asked for at once: the way there and back costs more than either.
+        const known = answered(entries.index("generation").getKey(place));
+        const put = answered(entries.put(entry));
+        const judged = known.then((found) => {
+          superseded = (found === undefined) !== isNew;
+          if (superseded) entries.transaction.abort();
+          else entries.transaction.commit();
+        });
+        return Promise.all([judged, put]);
+      };
+      try {
+        await transact(isUrgent(entry, isNew) ? "strict" : "relaxed", work);
+      } catch (error) {
+        if (!superseded) throw error;
+      }
+      return superseded ? "superseded" : "written";
+    },
+    async flush() {
+      // Only what writes goes to the disk, and takes along what was written before.
+      await transact("strict", (entries) =>
+        Promise.all([answered(entries.put({ taskId: "" })), answered(entries.delete(""))]),
+      );
+    },
     async erase(taskIds) {
       await transact("relaxed", (entries) => remove(entries, taskIds));
     },
@@ -123,8 +141,8 @@ const completed = (transaction: IDBTransaction): Promise<void> =>
   });
 
 /**
- * Whether the entry may be lost when the machine dies right now: until a prompt is accepted, the next POST hangs
- * on what is written; an intent to cancel and an ending are said nowhere else.
+ * Whether the disk must have the entry before anything else happens: until a prompt is accepted, the next POST
+ * hangs on what is written; an intent to cancel is said nowhere else.
  */
-const isPassing = ({ accepted, cancelWanted, settledAt }: JournalEntry, isNew: boolean): boolean =>
-  !isNew && accepted && !cancelWanted && settledAt === undefined;
+const isUrgent = ({ accepted, cancelWanted, settledAt }: JournalEntry, isNew: boolean): boolean =>
+  settledAt === undefined && (isNew || !accepted || cancelWanted);
