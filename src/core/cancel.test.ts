@@ -16,6 +16,19 @@ function accepted(version: string): {
   return { host, anna, promptId, taskId };
 }
 
+type Sent = ReturnType<typeof accepted>;
+
+/** Sent, and the connection broke before the answer. */
+function unanswered(): Sent {
+  const host = scriptedHost();
+  const anna = host.tab("anna");
+  host.openSocket();
+  host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+  const { taskId, promptId } = anna.submit("portrait");
+  host.reply("/prompt", { failure: "network" });
+  return { host, anna, promptId, taskId };
+}
+
 const queue = (running: string[] = [], pending: string[] = []) => ({
   queue_running: running.map((id) => [1, id, {}, {}, []]),
   queue_pending: pending.map((id) => [2, id, {}, {}, []]),
@@ -128,6 +141,41 @@ describe("cancel", () => {
       { type: "execution_interrupted", promptId, executed: [] },
       { type: "executing", promptId, nodeId: null },
     );
+    expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
+  });
+
+  test.each([
+    [
+      "a look-up",
+      ({ host, promptId }: Sent) => {
+        host.pass(1_000);
+        host.reply("/queue", queue([], [promptId]));
+      },
+    ],
+    ["a frame", ({ host, promptId }: Sent) => host.say({ type: "execution_start", promptId })],
+  ])("of a task whose POST had no clear answer waits for %s that knows it", (_, hear) => {
+    const sent = unanswered();
+    const { host, anna, taskId } = sent;
+    anna.call({ method: "cancel", taskId });
+    host.pass(500);
+    expect(host.pending(/cancel$/)).toEqual([]);
+    hear(sent);
+    host.pass(2_000);
+    expect(host.pending(/cancel$/)).toHaveLength(1);
+  });
+
+  test("that comes while the journal is told of a second POST ends it without one", () => {
+    const { host, anna, taskId } = unanswered();
+    const isOwed = () => host.coordinator.tasks.get(taskId)?.stage.at === "committing";
+    host.holdJournal();
+    while (!isOwed()) {
+      host.pass(500);
+      while (host.pending("/queue").length > 0) host.reply("/queue", queue());
+      while (host.pending(/history/).length > 0) host.reply(/history/, {});
+    }
+    anna.call({ method: "cancel", taskId });
+    host.releaseJournal();
+    expect(host.pending("/prompt").filter(({ method }) => method === "POST")).toEqual([]);
     expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
   });
 

@@ -67,12 +67,15 @@ export function pursueCancel(c: Coordinator, task: Task): void {
     return;
   }
   if (!cancel || !server || isOver(task) || cancel.request !== undefined || cancel.hopeless) return;
-  if (task.stage.at !== "queued" && task.stage.at !== "running") return;
+  const { at } = task.stage;
+  if (at !== "queued" && at !== "running" && at !== "unsure") return;
   setTimer(c, {
     at: c.moment.now + againAfterMs,
     timer: "cancel-again",
     task: task.id,
   });
+  // What the server may not know yet is not to be stopped there; a frame or a look-up will tell.
+  if (at === "unsure") return;
   if (!server.abilities) {
     ask(c, { for: "version", server: server.key }, server.key, "/system_stats");
   } else if (server.abilities.cancelJob) {

@@ -2,6 +2,7 @@ import { present } from "../comfy/json.ts";
 import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import { refused } from "./access.ts";
+import { pursueCancel } from "./cancel.ts";
 import { answer } from "./delivery.ts";
 import { isRefusal, unauthorized } from "./diagnosis.ts";
 import type { CallKey, DeclaredServer, HttpAnswer, TabRequest } from "./facts.ts";
@@ -247,7 +248,7 @@ export function postJournalled(c: Coordinator, task: Task): void {
   const server = serverOf(c, task);
   const { since } = task.stage;
   task.posts -= 1;
-  if (task.cancel && task.posts === 0) settle(c, task, { type: "cancelled", by: "owner" });
+  if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (server?.connection.at !== "open" || server.barred) uncommit(c, task);
   else if (c.moment.now - since > freshMs || task.clientId !== server.clientId) commit(c, task);
   else post(c, task);
@@ -392,6 +393,7 @@ export function unsure(c: Coordinator, task: Task, reason: string): void {
   task.witness = undefined;
   warn(c, task, "waiting", `Sent, but ${reason}: looking for it at the server.`);
   surveySoon(c, server, 500);
+  pursueCancel(c, task);
 }
 
 /** A computer that sleeps keeps a POST on its way as it is: that time counts for nothing. */
