@@ -25,6 +25,19 @@ describe("a submitted task", () => {
     });
   });
 
+  test("is looked for where its answer names the prompt of another task, which keeps its messages", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna"), host.tab("ben")];
+    host.openSocket();
+    const { promptId } = anna.submit("portrait");
+    host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+    ben.submit("bird");
+    host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+    host.say(...runOf(promptId));
+    expect(anna.heard().at(-1)).toBe("succeeded");
+    expect(ben.heard()).toEqual(["warning"]);
+  });
+
   test("waits for a server that can be reached, and says why", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

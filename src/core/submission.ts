@@ -309,6 +309,10 @@ function takeAnswer(c: Coordinator, server: Server, task: Task, reply: HttpAnswe
   switch (said.outcome) {
     case "accepted": {
       if (said.promptId !== task.promptId) {
+        if (server.routes.has(said.promptId)) {
+          unsure(c, task, "the answer was another prompt's");
+          return;
+        }
         // Below 0.3.45 ComfyUI ignores our id and makes its own.
         server.routes.delete(task.promptId);
         task.promptId = said.promptId;
