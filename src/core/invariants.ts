@@ -271,9 +271,9 @@ export function watch(c: Coordinator): Watch {
   return {
     after(fact, effects, moment) {
       takeFact(fact);
-      // Another host may have written an ending before this one has told its own.
+      // Another host may have written an ending, or sent it once more, before this one has told its own.
       if (fact.type === "journal-claimed")
-        for (const task of c.tasks.values()) if (task.stage.at === "settling") endings.delete(task);
+        for (const task of c.tasks.values()) if (task.stage.at !== "settled") endings.delete(task);
       takeState();
       locks.after(fact, moment.now);
       for (const effect of effects) takeEffect(effect, moment);

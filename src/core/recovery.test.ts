@@ -33,6 +33,14 @@ const queueOf = (running: string[], pending: string[] = []) => ({
   queue_pending: pending.map((id, place) => [2 + place, id, {}, {}, []]),
 });
 
+/** For so long each look-up finds nothing. */
+function nobodyKnows(host: ScriptedHost, ms: number): void {
+  for (const until = host.now + ms; host.now < until; host.pass(500)) {
+    while (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+    while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
+  }
+}
+
 describe("a task whose host died", () => {
   test("before a server was there is sent by the next host", () => {
     const { journal, anna } = former();
@@ -484,6 +492,41 @@ describe("a host that lost a task to another one", () => {
     first.say({ type: "executing", promptId, nodeId: null });
     expect(first.coordinator.tasks.get(taskId)?.stage).toMatchObject({ at: "settled", status: "succeeded" });
     expect(journal.entries.get(taskId)?.events.at(-1)?.type).toBe("succeeded");
+  });
+
+  test("does not end it for want of news that the other one has: it was sent once more there", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    first.openSocket();
+    first.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    const { promptId, taskId } = anna.submit("portrait");
+    first.reply("/prompt", { failure: "network" });
+    anna.call({ method: "cancel", taskId });
+    nobodyKnows(first, 55_000);
+    const second = successor(journal);
+    second.now = first.now;
+    second.tab("anna");
+    const entry = journal.entries.get(taskId);
+    if (entry) journal.entries.set(taskId, { ...entry, posts: 2 });
+    nobodyKnows(first, 10_000);
+    expect(first.coordinator.tasks.get(taskId)?.stage.at).toBe("unsure");
+    first.say({ type: "execution_start", promptId });
+    first.pass(2_000);
+    expect(first.pending(/cancel$/)).toHaveLength(1);
+  });
+
+  test("knows that its owner has cancelled it there", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId, taskId } = first.tab("anna").submit("portrait");
+    first.openSocket();
+    accept(first, promptId);
+    const second = successor(journal);
+    second.tab("anna").call({ method: "cancel", taskId });
+    first.say(...runOf(promptId).slice(0, 2), { type: "execution_interrupted", promptId, executed: [] });
+    first.say({ type: "executing", promptId, nodeId: null });
+    expect(journal.entries.get(taskId)?.events.at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
   });
 
   test("asks the journal again when it was held up after its answer", () => {

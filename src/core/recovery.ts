@@ -78,10 +78,15 @@ function claimBack(c: Coordinator, tab: Tab, mine: Task, entry: JournalEntry): v
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
+  // The owner may have said it there.
+  if (entry.cancelWanted) mine.cancel ??= newCancel("journalled");
   // The first ending that was written is the one.
   const ending = entry.events.findLast(isEnding) as Ending | undefined;
   if (ending && mine.stage.at === "settling") mine.stage = { ...mine.stage, ending };
   else if (ending) settle(c, mine, ending);
+  else if (entry.cancelWanted && mine.stage.at === "settling" && mine.stage.ending.type === "cancelled")
+    mine.stage = { ...mine.stage, ending: { type: "cancelled", by: "owner" } };
+  else pursueCancel(c, mine);
   if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);
 }
 
@@ -265,9 +270,11 @@ const postsOf = ({ stage: { at }, posts, serverKey }: Task): number =>
 function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
   if (entry.posts <= postsOf(task)) return;
   const { at } = task.stage;
-  const isHere = at === "journalling" || at === "waiting" || at === "committing";
-  const isSought = task.adopted && !task.accepted && at === "queued";
-  if ((!isHere && !isSought) || entry.serverKey === undefined) return;
+  // An ending that nobody has written yet was decided without this POST.
+  const isHere = at === "journalling" || at === "waiting" || at === "committing" || at === "settling";
+  const isSought = task.adopted && at === "queued";
+  if ((!isHere && !isSought) || task.accepted || entry.settledAt !== undefined) return;
+  if (entry.serverKey === undefined) return;
   if (task.stage.at === "journalling")
     for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });
   takeWorkflow(task, entry);
