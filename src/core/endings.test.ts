@@ -37,6 +37,19 @@ const history = (promptId: string, status: object, outputs: object = {}) => ({
   [promptId]: { prompt: [1, promptId, {}, {}, []], outputs, status, meta: {} },
 });
 
+const length = (queueRemaining: number) => ({ type: "status", queueRemaining }) as const;
+const queue = (running: string[]) => ({
+  queue_running: running.map((id) => [1, id, {}, {}, []]),
+  queue_pending: [],
+});
+
+/** After a while, each look-up that is asked finds nothing in the queue, and this in the history. */
+function lookUp({ host }: Pick<Setting, "host">, found: object = {}): void {
+  host.pass(20_000);
+  while (host.pending("/queue").length > 0) host.reply("/queue", queue([]));
+  while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, found);
+}
+
 describe("an ending", () => {
   test("is not told by execution_success alone: other outputs and the history may still come", () => {
     const { host, anna, promptId } = started();
@@ -271,6 +284,90 @@ describe("a task that nobody knows any more", () => {
     }
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "warning", code: "not-one-server" });
     expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+  });
+
+  test.each([
+    ["the queue falls", ({ host }: Setting) => host.say(length(3), length(1))],
+    [
+      "the socket breaks",
+      ({ host }: Setting) => {
+        host.closeSocket();
+        host.pass(1_000);
+        host.openSocket();
+      },
+    ],
+  ])("and stood under that warning stays open also when %s afterwards", (_, happen) => {
+    const setting = queued();
+    for (let round = 0; round < 3; round += 1) lookUp(setting);
+    happen(setting);
+    for (let round = 0; round < 5; round += 1) lookUp(setting);
+    expect(setting.anna.heard()).not.toContain("lost");
+    setting.host.say(...runOf(setting.promptId));
+    lookUp(setting, historyOf(setting.promptId, {}));
+    expect(setting.anna.heard().at(-1)).toBe("succeeded");
+  });
+
+  test("and then is known again shows that several servers share the address: none there is lost", () => {
+    const setting = queued();
+    const { host, anna, promptId } = setting;
+    lookUp(setting);
+    host.pass(6_000);
+    host.reply("/queue", queue([promptId]));
+    expect(anna.taskEvents().map((event) => "code" in event && event.code)).toContain("not-one-server");
+    const other = anna.submit("bird");
+    host.reply("/prompt", { prompt_id: other.promptId, number: 2, node_errors: {} });
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    for (let round = 0; round < 5; round += 1) lookUp(setting);
+    expect(anna.heard()).not.toContain("lost");
+  });
+
+  test("takes no place at its server: the others' tasks go out", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna"), host.tab("ben")];
+    host.openSocket();
+    for (const promptId of ["a", "b", "c", "d"])
+      anna.call({ method: "register", registration: { taskId: promptId, serverId: comfy.id, promptId } });
+    for (let round = 0; round < 4; round += 1) lookUp({ host });
+    ben.submit("portrait");
+    expect(host.pending("/prompt").filter(({ method }) => method === "POST")).toHaveLength(1);
+  });
+
+  test.each([
+    ["failed", { type: "execution_error", blocked: false, failure }, { error: { code: "node-failed" } }],
+    ["cancelled", { type: "execution_interrupted", executed: [] }, { by: "other" }],
+    ["succeeded", { type: "execution_success" }, { result: { outputs: { "2": { text: ["2"] } } } }],
+  ] as const)("but was heard to have %s has ended so", (type, message, details) => {
+    const setting = started();
+    const { host, anna, promptId } = setting;
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    const output = {
+      type: "executed",
+      promptId,
+      nodeId: "2",
+      displayNodeId: "2",
+      output: { text: ["2"] },
+    } as const;
+    host.say(output, { ...message, promptId }, over(promptId));
+    host.reply(/^\/history/, {});
+    for (let round = 0; round < 3; round += 1) lookUp(setting);
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type, ...details });
+    const codes = anna.taskEvents().map((event) => "code" in event && event.code);
+    expect(codes.includes("outputs-dropped")).toBe(type === "succeeded");
+  });
+
+  test("is lost where its server died between execution_success and the end: no history was written", () => {
+    const setting = started();
+    const { host, anna, promptId } = setting;
+    host.say({ type: "execution_success", promptId });
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    for (let round = 0; round < 3; round += 1) lookUp(setting);
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
   });
 
   test("is never lost by look-ups that fail", () => {

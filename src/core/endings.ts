@@ -2,7 +2,7 @@ import type { HistoryEntry } from "../comfy/history.ts";
 import type { SocketKey } from "./facts.ts";
 import { lookUpHistory } from "./look-up.ts";
 import type { Coordinator, Server, Task } from "./state.ts";
-import { addOutput, markAccepted, nodeFailed, resultFrom, settle } from "./task-lifecycle.ts";
+import { addOutput, markAccepted, nodeFailed, resultFrom, settle, warn } from "./task-lifecycle.ts";
 
 /**
  * `executing{null}`: the prompt is over, and its history written. On a socket unbroken since before the
@@ -11,17 +11,36 @@ import { addOutput, markAccepted, nodeFailed, resultFrom, settle } from "./task-
 export function finishFromFrames(c: Coordinator, server: Server, task: Task, socket: SocketKey): void {
   const { verdict } = task;
   // What came before the answer of an old server is kept for a while only.
-  const sawAll = task.witness === socket && task.startSeen && verdict !== undefined;
-  if (!sawAll || (verdict === "success" && task.outputsIncomplete)) {
+  const sawAll = task.witness === socket && task.startSeen;
+  if (!sawAll || verdict === undefined || (verdict === "success" && task.outputsIncomplete)) {
     task.witness = undefined; // it has said all it will
+    task.endHeard = true;
     lookUpHistory(c, server, task, c.moment.now);
-  } else if (verdict === "success") {
+  } else finishAs(c, server, task, verdict);
+}
+
+type Verdict = NonNullable<Task["verdict"]>;
+
+function finishAs(c: Coordinator, server: Server, task: Task, verdict: Verdict): void {
+  if (verdict === "success") {
     settle(c, task, { type: "succeeded", result: resultFrom(server, task, task.outputs) });
   } else if (verdict === "interrupted") {
     settle(c, task, { type: "cancelled", by: task.cancel ? "owner" : "other" });
   } else {
     settle(c, task, { type: "failed", error: nodeFailed(verdict) });
   }
+}
+
+/** It is in no history any more: what its frames have said is all there is. */
+export function finishAsHeard(c: Coordinator, server: Server, task: Task, verdict: Verdict): void {
+  if (verdict === "success")
+    warn(
+      c,
+      task,
+      "outputs-dropped",
+      "The server has forgotten this run: outputs that were not heard are missing.",
+    );
+  finishAs(c, server, task, verdict);
 }
 
 /** What the server keeps of a finished prompt: its outputs complete, and how it ended. */

@@ -203,7 +203,7 @@ export function watch(c: Coordinator): Watch {
     if (!task) return;
     check(named.get(task.tabId)?.has(server) === true, "own list", `${task.id} goes to ${server}`);
     const depth = Math.max(...[...named.values()].map((own) => own.get(server) ?? 0));
-    const open = here.filter((one) => !isOver(one)).length;
+    const open = here.filter((one) => !isOver(one) && !one.adrift).length;
     check(open <= depth, "depth", `${server} gets ${open} prompts, and may have ${depth}`);
     locks.sent(task, server);
   }

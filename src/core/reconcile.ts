@@ -1,6 +1,6 @@
 import { readHistory } from "../comfy/history.ts";
 import { readQueue } from "../comfy/queue.ts";
-import { finishFromHistory } from "./endings.ts";
+import { finishAsHeard, finishFromHistory } from "./endings.ts";
 import type { HttpAnswer } from "./facts.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { adoptElsewhere } from "./recovery.ts";
@@ -17,6 +17,7 @@ import {
   markStarted,
   settle,
   warn,
+  writeJournal,
 } from "./task-lifecycle.ts";
 import { findTwins } from "./twins.ts";
 
@@ -94,6 +95,10 @@ function watchForStall(c: Coordinator, server: Server, task: Task): void {
 function found(c: Coordinator, server: Server, task: Task, askedAt: number): void {
   // The server may have been another one then: restarted since, it does not know it any more.
   if (isOnItsWay(task) || askedAt < task.suspectedAt) return;
+  if (task.accepted && task.misses > 0) {
+    server.divided = true;
+    setAdrift(c, task);
+  }
   if (task.suspicion === "socket-broke" && task.accepted && server.connection.at === "open")
     emit(c, task, { type: "gap", reason: "resumed" });
   markAccepted(c, task);
@@ -151,19 +156,32 @@ function missed(c: Coordinator, server: Server, task: Task, askedAt: number): vo
   task.misses += 1;
   task.missedAt = askedAt;
   if (task.stage.at === "unsure") unsureAndMissing(c, task);
-  else if (task.misses >= 2) unknownTwice(c, task);
+  else if (task.misses >= 2) unknownTwice(c, server, task);
 }
 
-function unknownTwice(c: Coordinator, task: Task): void {
+function unknownTwice(c: Coordinator, server: Server, task: Task): void {
   if (task.adopted && !task.accepted) adoptElsewhere(c, task);
+  else if (task.endHeard && task.verdict) finishAsHeard(c, server, task, task.verdict);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (task.suspicion === "queue-fell") settle(c, task, { type: "lost", reason: "removed" });
-  else if (task.suspicion === "socket-broke") settle(c, task, { type: "lost", reason: "server-restarted" });
-  else if (task.misses === 2)
-    warn(
-      c,
-      task,
-      "not-one-server",
-      "The server took this prompt and now does not know it, though nothing happened to it: several servers may share this address.",
-    );
+  else if (task.suspicion === undefined || task.adrift || server.divided) setAdrift(c, task);
+  else
+    settle(c, task, {
+      type: "lost",
+      reason: task.suspicion === "queue-fell" ? "removed" : "server-restarted",
+    });
+}
+
+/** From now on it stays open until it is heard of or dismissed, also at the next host. */
+function setAdrift(c: Coordinator, task: Task): void {
+  // What the server does not know takes no place there.
+  c.sendWaiting = true;
+  if (task.adrift) return;
+  task.adrift = true;
+  warn(
+    c,
+    task,
+    "not-one-server",
+    "The server took this prompt and did not know it later, though nothing happened to it: several servers may share this address.",
+  );
+  writeJournal(c, task, { for: "progress", task: task.id });
 }

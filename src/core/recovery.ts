@@ -54,6 +54,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   // The page may have heard more from a host that has journalled nothing of it, and would take the ending for old.
   const isBehind = known !== undefined && !known.settled && known.lastSeq >= entry.seq;
   task.seq = isBehind ? known.lastSeq + seqGap : entry.seq;
+  task.adrift = entry.events.some((event) => event.type === "warning" && event.code === "not-one-server");
   for (const event of entry.events)
     task.record.put(isBehind && isEnding(event) ? { ...event, seq: task.seq } : event);
   if (entry.settledAt !== undefined) {

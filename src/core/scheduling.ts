@@ -43,7 +43,7 @@ export function choose(c: Coordinator, wish: Wish): Choice | undefined {
       !server ||
       !isUsable(c, server) ||
       isLockedFor(c, tabId, declared.key) ||
-      (!ignoresDepth && server.open.size >= declared.depth)
+      (!ignoresDepth && isFull(c, server, declared.depth))
     )
       continue;
     const load = (busyness(c, server) + 1) / declared.weight;
@@ -77,6 +77,10 @@ const round = (load: number): number => Math.round(100 * load) / 100;
 
 const isUsable = (c: Coordinator, { connection, barred, aside }: Server): boolean =>
   connection.at === "open" && !barred && aside.until <= c.moment.now;
+
+const isFull = (c: Coordinator, server: Server, depth: number): boolean =>
+  server.open.size >= depth &&
+  openTasksAt(c, server).filter(({ adrift, misses }) => !adrift || misses < 2).length >= depth;
 
 /** The server's own count, and what we have sent that it cannot have counted yet. */
 function busyness(c: Coordinator, server: Server): number {
@@ -142,7 +146,7 @@ export function take(c: Coordinator, task: Task, { server, why }: Choice): Decla
 /** For a long backlog it is worth knowing beforehand that nothing of it can go out. */
 function hasPlace(c: Coordinator): boolean {
   for (const server of c.servers.values())
-    if (isUsable(c, server) && server.open.size < server.depth) return true;
+    if (isUsable(c, server) && !isFull(c, server, server.depth)) return true;
   return false;
 }
 

@@ -46,6 +46,7 @@ export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): 
     abilities: undefined,
     error: undefined,
     barred: false,
+    divided: false,
     depth,
     aside: { failures: 0, until: Number.NEGATIVE_INFINITY },
     routes: new Map(),

@@ -126,6 +126,8 @@ export interface Server {
   error: WireError | undefined;
   /** Its HTTP is of no use to this page, as `error` says: nothing is sent there. */
   barred: boolean;
+  /** It has known again what it did not know: several servers share the address. */
+  divided: boolean;
   /** The most that a tab lets it have. */
   depth: number;
   /** Look-ups that failed in a row, and until when it gets nothing new for that. */
@@ -225,6 +227,8 @@ export interface Task {
   stalled: boolean;
   /** A second run under its id was seen. */
   twin: boolean;
+  /** The owner was told `not-one-server`: that nobody knows it is no evidence. */
+  adrift: boolean;
   submission: Submission | undefined;
   /** Kept until a server has accepted it. */
   workflow: string | undefined;
@@ -255,6 +259,8 @@ export interface Task {
   endSeenAt: number | undefined;
   /** What a terminal frame said; `executing{null}` says when. */
   verdict: "success" | "interrupted" | NodeFailure | undefined;
+  /** `executing{null}` came, and left the ending to the history. */
+  endHeard: boolean;
   /** An output was dropped, null or unreadable: the result is read from the history. */
   outputsIncomplete: boolean;
   outputBytes: number;
