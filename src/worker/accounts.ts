@@ -33,7 +33,6 @@ export interface Renewed {
 }
 
 interface Known {
-  readonly url: string;
   credentials: Credentials;
   refused: boolean;
   /** What another page has declared, to be tried when these are refused. */
@@ -55,7 +54,7 @@ export function createAccounts(): Accounts {
     const key = `${url} ${account}` as ServerKey;
     const credentials = credentialsOf(auth);
     const one = known.get(key);
-    if (isNews || !one || one.refused) known.set(key, { url, credentials, refused: false });
+    if (isNews || !one || one.refused) known.set(key, { credentials, refused: false });
     else one.spare = credentials;
     return { id, key, url, weight, depth, broadcastTypes };
   }
@@ -77,7 +76,8 @@ export function createAccounts(): Accounts {
       one.spare = undefined;
     },
     credentials: (key) => known.get(key)?.credentials ?? none,
-    url: (key) => known.get(key)?.url ?? "",
+    // Also of one that no page of this host has named: its tasks came out of the journal.
+    url: (key) => key.slice(0, key.indexOf(" ")),
   };
 }
 

@@ -184,6 +184,21 @@ describe("a host", () => {
     expect(await anna.remote.diagnostics()).toMatchObject({ ok: { journal: "indexeddb" } });
   });
 
+  test("asks after a tab's task where it was sent, though the tab does not name that server any more", async () => {
+    const factory: IDBFactory = new FakeFactory();
+    const dead = startHost({ indexedDB: () => factory });
+    const before = dead.openTab("anna");
+    await before.hello();
+    dead.openSocket();
+    await before.remote.submit(JSON.stringify({ taskId: "task-1", promptId }), workflow);
+    await expect.poll(before.taskEvents).toContain("accepted");
+
+    const { openTab, requests, sockets } = startHost({ indexedDB: () => factory, epoch: "epoch-2" });
+    await openTab("anna").hello({ servers: [{ id: "other", url: "http://other.test" }] });
+    await expect.poll(() => requests).toContain("GET http://comfy.test/queue");
+    expect(sockets.map(({ url }) => new URL(url).host).sort()).toEqual(["comfy.test", "other.test"]);
+  });
+
   test("ends the tasks of a page that has not come back since before the host started", async () => {
     const factory: IDBFactory = new FakeFactory();
     const former = openJournal({
