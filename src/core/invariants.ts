@@ -67,7 +67,8 @@ export function watch(c: Coordinator): Watch {
       const tab = tabOf(port);
       if (tab && request.method === "addServers") declare(tab.tabId, request.servers);
       if (tab && request.method === "setAuth") declare(tab.tabId, [request.server]);
-      const taskId = request.method === "submit" ? request.submission.taskId : undefined;
+      // A page that is gone is only refused.
+      const taskId = tab && request.method === "submit" ? request.submission.taskId : undefined;
       if (taskId !== undefined && !owners.has(taskId)) submittedHere.add(taskId);
     }
     if (fact.type === "socket-closed") sockets.delete(fact.socket);
