@@ -1,8 +1,9 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { DeclaredServer } from "../core/facts.ts";
 import { journalModel } from "../world/journal-model.ts";
 import { declared, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { keepWaiting } from "./scheduling.ts";
 
 const comfy = declared("http://comfy.test", { depth: 2 });
 
@@ -92,6 +93,28 @@ describe("the backlog", () => {
     runOne(host);
     host.pass(1_000);
     expect(anna.taskEvents(taskId).at(-1)).toMatchObject({ type: "queued", position: 2 });
+  });
+
+  test("of thousands is told its positions less often, and none is asked again when one more comes", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [comfy] });
+    host.openSocket(comfy);
+    for (const name of ["one", "two"]) anna.submit(name);
+    const { taskId } = anna.submit("three");
+    host.pass(1_000);
+    const task = host.coordinator.tasks.get(taskId);
+    if (!task) expect.unreachable();
+    // Whoever is chosen for is asked for its candidates.
+    const candidates = vi.fn(() => [comfy]);
+    Object.defineProperty(task, "candidates", { get: candidates });
+    anna.submit("four");
+    expect(candidates).not.toHaveBeenCalled();
+    host.pass(1_000);
+    keepWaiting(
+      host.coordinator,
+      Array.from({ length: 5_000 }, () => task),
+    );
+    expect(host.coordinator.timers.get("backlog ")?.at).toBeGreaterThan(host.now + 3_000);
   });
 
   test("lets go of a cancelled task at once", () => {

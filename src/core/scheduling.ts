@@ -158,9 +158,10 @@ export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServe
   const left: Task[] = [];
   let queues = queuesInTurn(c);
   while (queues.length > 0) {
+    if (!hasPlace(c)) left.push(...queues.splice(0).flat());
     for (const queue of queues)
       for (let next = queue.shift(); next; next = queue.shift()) {
-        const choice = hasPlace(c) ? choose(c, wishOf(c, next)) : undefined;
+        const choice = choose(c, wishOf(c, next));
         if (choice) {
           send(next, take(c, next, choice));
           break;
@@ -169,10 +170,15 @@ export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServe
       }
     queues = queues.filter(({ length }) => length > 0);
   }
-  for (const task of left) sayWhyItWaits(c, task);
-  if (left.length > 0)
+  keepWaiting(c, left);
+}
+
+/** They are told why, and where they stand: of many less often, for each is told by itself. */
+export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
+  if ([...c.servers.values()].some(({ error }) => error)) for (const task of tasks) sayWhyItWaits(c, task);
+  if (tasks.length > 0 && !c.timers.has("backlog "))
     setTimer(c, {
-      at: Math.max(c.moment.now, c.positionsAt + positionsEveryMs),
+      at: Math.max(c.moment.now, c.positionsAt + Math.max(positionsEveryMs, tasks.length)),
       timer: "backlog",
     });
 }

@@ -10,7 +10,7 @@ import { watchHearing } from "./hearing.ts";
 import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { claimUnclaimed } from "./routing.ts";
-import { choose, handOut, hasBacklog, take, wishOf } from "./scheduling.ts";
+import { choose, handOut, hasBacklog, keepWaiting, take, wishOf } from "./scheduling.ts";
 import { addRoute, bindTo, serverOf } from "./servers.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import {
@@ -223,10 +223,11 @@ export function sendWaiting(c: Coordinator): void {
   });
 }
 
-/** Puts it among those that wait; it is sent in this step if it is its turn. */
+/** Puts it among those that wait; it is sent in this step if it is its turn. For the others it changes nothing. */
 export function wait(c: Coordinator, task: Task): void {
   task.stage = { at: "waiting" };
-  c.sendWaiting = true;
+  if (choose(c, wishOf(c, task))) c.sendWaiting = true;
+  else keepWaiting(c, [task]);
 }
 
 /** Tells the journal where the prompt goes before it goes there; a task that is no longer ours stays here. */
