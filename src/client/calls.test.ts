@@ -42,6 +42,17 @@ describe("a call", () => {
     expect([vi.getTimerCount(), listening()]).toEqual([0, 0]);
   });
 
+  test("of thousands waits its turn here, for a host refuses too many at once", async () => {
+    const [calls, host] = [createCalls(), silentHost()];
+    calls.host(host.carry);
+    const asked = Array.from({ length: 2_000 }, (_, place) => calls.call("cancel", [`task-${place}`]));
+    expect(host.asked).toHaveLength(500);
+    for (let place = 0; place < asked.length; await vi.advanceTimersByTimeAsync(0))
+      for (; host.asked[place]; place += 1) host.asked[place]?.answer({ ok: place });
+    expect(await Promise.all(asked)).toEqual(asked.map((_, place) => place));
+    expect(host.asked.map(({ args }) => args[0])).toEqual(asked.map((_, place) => `task-${place}`));
+  });
+
   test("ends at its deadline, whether or not there is a host", async () => {
     const calls = createCalls();
     const call = codeOf(calls.call("diagnostics", []));

@@ -4,6 +4,8 @@ import type { Answer, SessionMethod } from "../protocol/session-api.ts";
 const callMs = 30_000;
 /** A host that dies of a call must not take every later one along. */
 const lives = 3;
+/** So many wait at a host, which refuses a tab's calls beyond twice as many; the others wait here. */
+const atOnce = 500;
 
 export interface CallOptions {
   /** Default 30 s. */
@@ -38,23 +40,41 @@ interface Call {
   readonly answered: (answer: Answer<unknown>) => void;
   readonly failed: (error: ComfyTabsError) => void;
   sent: number;
+  /** Which host. */
+  sentTo: number;
 }
 
 export function createCalls(): Calls {
   const underWay = new Set<Call>();
   let current: Carry | undefined;
+  let hosts = 0;
+  let unanswered = 0;
 
-  function send(call: Call): void {
-    const carry = current;
-    if (!carry) return;
+  function sendAll(): void {
+    for (const call of underWay)
+      if (current && unanswered < atOnce) {
+        if (call.sentTo !== hosts) send(call, current);
+      } else return;
+  }
+
+  function send(call: Call, carry: Carry): void {
     if (call.sent === lives) {
       call.failed(new ComfyTabsError("host-lost", `The host died ${lives} times during ${call.method}.`, {}));
       return;
     }
     call.sent += 1;
-    carry(call.method, call.args).then(call.answered, (error: unknown) => {
-      call.failed(new ComfyTabsError("host-lost", `The host failed at this call: ${String(error)}`, {}));
-    });
+    const to = hosts;
+    call.sentTo = to;
+    unanswered += 1;
+    carry(call.method, call.args)
+      .then(call.answered, (error: unknown) => {
+        call.failed(new ComfyTabsError("host-lost", `The host failed at this call: ${String(error)}`, {}));
+      })
+      .then(() => {
+        if (to !== hosts) return;
+        unanswered -= 1;
+        sendAll();
+      });
   }
 
   return {
@@ -84,6 +104,7 @@ export function createCalls(): Calls {
             else reject(errorFromWire(answer.error));
           },
           sent: 0,
+          sentTo: 0,
         };
         const timer = setTimeout(() => failed(timeoutError(deadlineMs)), deadlineMs);
         if (signal?.aborted) {
@@ -92,12 +113,14 @@ export function createCalls(): Calls {
         }
         signal?.addEventListener("abort", abort);
         underWay.add(call);
-        send(call);
+        sendAll();
       });
     },
     host(carry) {
       current = carry;
-      for (const call of [...underWay]) send(call);
+      hosts += 1;
+      unanswered = 0;
+      sendAll();
     },
     hostGone() {
       current = undefined;
