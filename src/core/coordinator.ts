@@ -33,7 +33,8 @@ import { claimedAgain, superseded } from "./recovery.ts";
 import { log } from "./requests.ts";
 import { messageReceived } from "./routing.ts";
 import { tellPositions } from "./scheduling.ts";
-import { helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
+import { dropSilent, helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
+import { heard } from "./silence.ts";
 import type { Coordinator, Timer } from "./state.ts";
 import { noteSleep, postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
 import { isOver, tellEnding, warnOfMemory, writeHeld } from "./task-lifecycle.ts";
@@ -100,15 +101,19 @@ function take(c: Coordinator, fact: Fact): void {
       helloSaid(c, fact.port, fact.call, fact.hello);
       return;
     case "tab-called":
+      heard(c, fact.port);
       tabCalled(c, fact.port, fact.call, fact.request);
       return;
     case "tab-acknowledged":
+      heard(c, fact.port);
       portAcknowledged(c, fact.port, fact.batch);
       return;
     case "tab-suspended":
+      heard(c, fact.port);
       portSuspended(c, fact.port);
       return;
     case "tab-resumed":
+      heard(c, fact.port);
       portResumed(c, fact.port);
       return;
     case "tab-gone":
@@ -267,6 +272,7 @@ function timerFired(c: Coordinator, timer: Timer): void {
     }
     case "overdue":
       lookForOverdue(c);
+      dropSilent(c);
       return;
     case "expire":
       expire(c);

@@ -35,6 +35,8 @@ export type Effect =
       readonly batch: number;
       readonly events: readonly HostEvent[];
     }
+  /** Nobody is heard there any more. Whoever is there all the same has to say hello on another port. */
+  | { readonly do: "drop-port"; readonly port: PortKey }
   /** Post a message to yourself; when it comes back, say `port-ticked`. */
   | { readonly do: "request-tick"; readonly port: PortKey }
   | { readonly do: "answer"; readonly call: CallKey; readonly answer: Answer<unknown> }

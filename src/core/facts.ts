@@ -117,6 +117,8 @@ export interface PortHello {
   readonly previews: "newest" | "none";
   /** The tab holds a lock that tells its life, and one that nobody else has on its id. */
   readonly hasLock: boolean;
+  /** No lock tells its life: it calls from time to time. Absent: one does. */
+  readonly pings?: boolean;
 }
 
 /** A tab's server, resolved by the runtime to the host's key for address and account. */

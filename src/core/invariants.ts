@@ -47,8 +47,9 @@ export function watch(c: Coordinator): Watch {
   const named = new Map<string, Map<ServerKey, number>>();
   /** Submitted to this very host; those of a former one may be anywhere. */
   const submittedHere = new Set<string>();
-  /** By tab: since when all its pages are gone. */
+  /** By tab: since when all its pages are gone, for all that is known. */
   const leftAt = new Map<string, number>();
+  const tabsBehind = new Map<PortKey, string>();
 
   const check = (holds: boolean, promise: string, what: string): void => {
     if (!holds) throw new Error(`${promise} is broken: ${what}`);
@@ -60,7 +61,10 @@ export function watch(c: Coordinator): Watch {
       callers.set(fact.call, fact.port);
       owed.add(fact.call);
     }
-    if (fact.type === "tab-said-hello") declare(fact.hello.tabId, fact.hello.servers);
+    if (fact.type === "tab-said-hello") {
+      declare(fact.hello.tabId, fact.hello.servers);
+      tabsBehind.set(fact.port, fact.hello.tabId);
+    }
     if (fact.type === "journal-claimed") for (const { taskId } of fact.entries) submittedHere.delete(taskId);
     if (fact.type === "tab-called") {
       const { port, request } = fact;
@@ -278,9 +282,9 @@ export function watch(c: Coordinator): Watch {
       takeState();
       locks.after(fact, moment.now);
       for (const effect of effects) takeEffect(effect, moment);
-      if (fact.type === "tab-gone")
-        for (const { tabId, ports } of c.tabs.values())
-          if (ports.size === 0 && !leftAt.has(tabId)) leftAt.set(tabId, moment.now);
+      const left = fact.type === "tab-gone" ? (tabsBehind.get(fact.port) ?? "") : "";
+      if (c.tabs.get(left)?.ports.size === 0 && !leftAt.has(left)) leftAt.set(left, moment.now);
+      for (const effect of effects) if (effect.do === "drop-port") tabsBehind.delete(effect.port);
       for (const { tabId, ports, claiming } of c.tabs.values())
         if (ports.size + claiming > 0) leftAt.delete(tabId);
       if (fact.type === "time-passed") takeTime(moment.now);

@@ -179,33 +179,6 @@ describe("a server lock", () => {
     expect(anna.welcome).toMatchObject({ ok: { locks: [{ lockId: "a", state: "granted" }] } });
   });
 
-  test("of a page without Web Locks is lost when it has said nothing for 150 s", () => {
-    const host = scriptedHost();
-    const [anna, ben] = [
-      host.tab("anna", { servers, hasLock: false }),
-      host.tab("ben", { servers, hasLock: false }),
-    ];
-    lock(anna, "a");
-    lock(ben, "b");
-    host.pass(100_000);
-    anna.call({ method: "diagnostics" });
-    host.pass(149_999);
-    expect(heard(ben)).toEqual([]);
-    ben.call({ method: "diagnostics" });
-    host.pass(1);
-    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
-    expect(heard(anna), "it may be frozen").toMatchObject([{ lockId: "a", state: "lost" }]);
-  });
-
-  test("of a page without Web Locks is kept while the computer sleeps", () => {
-    const host = scriptedHost();
-    const anna = host.tab("anna", { servers, hasLock: false });
-    lock(anna, "a");
-    host.now += 3_600_000;
-    host.take({ type: "time-passed" });
-    expect(heard(anna)).toEqual([]);
-  });
-
   test("is lost where a new host has given it away already", () => {
     const host = scriptedHost({ epoch: "epoch-2" });
     const held = { mode: "exclusive", servers: [one.id], held: true } as const;

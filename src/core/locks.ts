@@ -14,9 +14,6 @@ export const graceMs = 5_000;
 /** After a host has died, its tabs come back one by one: what they held goes before what others want. */
 const reclaimMs = 2_000;
 
-/** Without Web Locks a page that lives says something every 30 s, or every minute in the background. */
-const silenceMs = 150_000;
-
 /** A lock of a tab, and the page that asked for it. */
 export interface ServerLockEntry extends LockEntry {
   /** By the tab's own names. */
@@ -148,27 +145,16 @@ export function pageLeft(c: Coordinator, port: PortKey): void {
 
 /** Time is up for what nobody came back for, or for those that waited until former locks were claimed. */
 export function locksDue(c: Coordinator): void {
-  for (const entry of c.locks.table.held) {
-    if (dueAt(c, entry) > c.moment.now) continue;
-    // It may be frozen, and not gone.
-    tell(c, entry, "lost");
-    free(c, entry);
-  }
+  for (const entry of c.locks.table.held)
+    if (entry.port === undefined && entry.freeAt <= c.moment.now) free(c, entry);
   arm(c);
   grant(c);
-}
-
-/** When it is freed as things are: after the grace, or where only silence tells that a page is gone. */
-function dueAt(c: Coordinator, { port, freeAt }: ServerLockEntry): number {
-  const holder = port === undefined ? undefined : c.ports.get(port);
-  if (!holder) return freeAt;
-  return holder.hasLock ? Number.POSITIVE_INFINITY : holder.heardAt + silenceMs;
 }
 
 /** For whatever is due next. */
 function arm(c: Coordinator): void {
   const { table, closedUntil } = c.locks;
-  const due = table.held.map((entry) => dueAt(c, entry)).filter(Number.isFinite);
+  const due = table.held.flatMap(({ port, freeAt }) => (port === undefined ? [freeAt] : []));
   if (closedUntil > c.moment.now) due.push(closedUntil);
   if (due.length > 0) setTimer(c, { at: Math.min(...due), timer: "locks" });
 }

@@ -14,6 +14,7 @@ import { adopt, restore } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { choose } from "./scheduling.ts";
 import { bindTo, clientIdAhead, declareServers, serverFor, serverSnapshot } from "./servers.ts";
+import { silentPages } from "./silence.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
 import { newTab } from "./tabs.ts";
@@ -80,10 +81,8 @@ export function tabClaimed(
 const hasLivePage = (c: Coordinator, tab: Tab): boolean =>
   [...tab.ports].some((key) => c.ports.get(key)?.suspended === false);
 
-const newPort = (c: Coordinator, key: PortKey, { tabId, windowId, previews, hasLock }: PortHello): Port => ({
+const newPort = (c: Coordinator, key: PortKey, { tabId, windowId, previews, pings }: PortHello): Port => ({
   key,
-  hasLock,
-  heardAt: c.moment.now,
   tabId,
   windowId,
   previews,
@@ -93,6 +92,7 @@ const newPort = (c: Coordinator, key: PortKey, { tabId, windowId, previews, hasL
   lastMessage: 0,
   gathering: false,
   suspended: false,
+  silentRounds: pings && c.mode === "shared" ? 0 : Number.NEGATIVE_INFINITY,
 });
 
 function welcome(c: Coordinator, tab: Tab, port: PortKey): Welcome {
@@ -115,7 +115,6 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     answer(c, call, { error: wireError("closed", "This session is closed.", {}) });
     return;
   }
-  port.heardAt = c.moment.now;
   switch (request.method) {
     case "addServers":
       for (const server of declareServers(c, tab, request.servers)) connect(c, server);
@@ -288,8 +287,16 @@ function diagnostics(c: Coordinator, port: Port, tab: Tab): HostDiagnostics {
   };
 }
 
+/** They may be there all the same, as frozen pages are: nothing that they wanted for their end begins to count. */
+export function dropSilent(c: Coordinator): void {
+  for (const { key } of silentPages(c)) {
+    c.effects.push({ do: "drop-port", port: key });
+    tabGone(c, key, true);
+  }
+}
+
 /** The page is gone. Its tab may come back: the tasks stay, and so does who they belong to. */
-export function tabGone(c: Coordinator, key: PortKey): void {
+export function tabGone(c: Coordinator, key: PortKey, isGuess = false): void {
   if (c.arriving.delete(key)) {
     forgetCalls(c, key);
     return;
@@ -297,13 +304,14 @@ export function tabGone(c: Coordinator, key: PortKey): void {
   const port = c.ports.get(key);
   if (!port) return;
   c.ports.delete(key);
+  c.touchedPorts.delete(port);
   pageLeft(c, key);
   const tab = c.tabs.get(port.tabId);
   tab?.ports.delete(key);
   forgetCalls(c, key);
   if (tab && tab.ports.size === 0) {
     if (tasksOf(c, tab).length === 0 && tab.claiming === 0) c.tabs.delete(tab.tabId);
-    else tabLeft(c, tab);
+    else if (!isGuess) tabLeft(c, tab);
   }
   if (tab) releaseServers(c, tab);
 }

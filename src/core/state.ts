@@ -76,12 +76,10 @@ export interface Port {
   lastMessage: number;
   /** A tick is on its way: what arrives until it is back makes one batch. */
   gathering: boolean;
-  /** Whether a Web Lock tells when its page is gone. */
-  readonly hasLock: boolean;
-  /** When it asked something last. */
-  heardAt: number;
   /** The page is in the back/forward cache, where a message would evict it. */
   suspended: boolean;
+  /** Since it was heard. Never above 0 where its end is told by a lock, or ends the host as well. */
+  silentRounds: number;
 }
 
 /** A tab across its pages. It outlives its ports: a reloaded tab comes back for its tasks. */

@@ -407,9 +407,7 @@ export function unsure(c: Coordinator, task: Task, reason: string): void {
 export function noteSleep(c: Coordinator, now: number): void {
   const { wakeAt = now, moment } = c;
   if (now - Math.max(wakeAt, moment.now) < heldUpMs) return;
-  const slept = now - moment.now;
-  for (const task of c.tasks.values()) if (!task.accepted) task.quarantineUntil += slept;
-  for (const port of c.ports.values()) port.heardAt += slept;
+  for (const task of c.tasks.values()) if (!task.accepted) task.quarantineUntil += now - moment.now;
 }
 
 /** A clean look-up has not found a prompt whose POST had no clear answer. */

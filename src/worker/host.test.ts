@@ -1,7 +1,7 @@
 import "fake-indexeddb/auto";
 import { wrap } from "comlink";
 import { IDBFactory as FakeFactory } from "fake-indexeddb";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Epoch, PortId } from "../protocol/ids.ts";
 import { hostLock, journalName, tabLock, workerName } from "../protocol/names.ts";
 import type { EventEnvelope, Hello, SessionApi } from "../protocol/session-api.ts";
@@ -52,6 +52,7 @@ const asked = <T>(request: IDBRequest<T>): Promise<T> =>
 
 const closers: (() => void)[] = [];
 afterEach(() => {
+  vi.useRealTimers();
   for (const close of closers.splice(0)) close();
 });
 
@@ -271,6 +272,22 @@ describe("a host", () => {
     await anna.hello();
     anna.port.postMessage({ comfyTabs: "goodbye" });
     await expect.poll(() => sockets[0]?.closed).toBe(true);
+  });
+
+  test("tells a page without a lock that has been silent for minutes to say hello on another port, with nothing after it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { openTab } = startHost();
+    const [silent, anna] = [openTab("silent"), openTab("anna")];
+    await Promise.all([silent.hello(), anna.hello()]);
+    for (let minute = 0; minute < 7; minute += 1) {
+      await anna.remote.diagnostics();
+      await vi.advanceTimersByTimeAsync(60_000);
+    }
+    await expect.poll(() => silent.heard.at(-1)).toMatchObject({ epoch: "", events: [] });
+    const told = silent.heard.length;
+    silent.port.postMessage({ id: "late", type: "APPLY", path: ["diagnostics"], argumentList: [] });
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { tabs: 1 } });
+    expect(silent.heard).toHaveLength(told);
   });
 
   test("tells a tab that it does not know its epoch, before the refusal", async () => {

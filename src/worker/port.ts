@@ -59,7 +59,7 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
     },
   });
   const calls = sessionCalls(key, endpoint, gone, means);
-  runtime.addPort(key, endpoint.post);
+  runtime.addPort(key, endpoint.post, dropped);
 
   function takeEnvelope(envelope: TabEnvelope): void {
     switch (envelope.comfyTabs) {
@@ -75,6 +75,12 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
       case "goodbye":
         gone();
     }
+  }
+
+  /** A page that is there all the same finds no epoch of ours, and shakes hands again on a port of its own. */
+  function dropped(): void {
+    endpoint.post({ comfyTabs: "events", epoch: "", batch: 0, events: [] } satisfies EventEnvelope, []);
+    gone();
   }
 
   /** By its goodbye or by its lock, whichever is first; the other says nothing new. */
@@ -158,12 +164,13 @@ function sessionCalls(
       greeted = true;
       if (hello.hasLock) watchLock(portId);
       const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
+      const pings = !hello.hasLock;
       runtime.call(
         (call) => ({
           type: "tab-said-hello",
           port,
           call,
-          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, locks: held, previews, hasLock },
+          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, locks: held, previews, hasLock, pings },
         }),
         (answer) => {
           // Refused for its id only: the tab mints another and says hello again.

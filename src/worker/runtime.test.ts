@@ -115,7 +115,11 @@ describe("the runtime", () => {
       ],
     });
     const posted: [unknown, Transferable[]][] = [];
-    runtime.addPort(7, (message, transfer) => posted.push([message, transfer]));
+    runtime.addPort(
+      7,
+      (message, transfer) => posted.push([message, transfer]),
+      () => {},
+    );
     runtime.tell({ type: "went-online" });
     expect(posted).toEqual([
       [{ comfyTabs: "events", epoch: "epoch-1", batch: 3, events: [event(image), event(image)] }, [image]],

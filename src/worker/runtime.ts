@@ -20,7 +20,7 @@ export interface Runtime {
   /** Asks on behalf of a tab. The reply is given with the decision, before anything that is decided later. */
   call(ask: (call: CallKey) => Fact, reply: Reply): void;
   answer(call: CallKey, answer: Answer<unknown>): void;
-  addPort(key: PortKey, post: Post): void;
+  addPort(key: PortKey, post: Post, dropped: () => void): void;
   removePort(key: PortKey): void;
   /** Its tabs have left it for another host: nothing happens here any more. */
   stop(): void;
@@ -45,7 +45,7 @@ export interface RuntimeMeans {
 
 export function createRuntime(means: RuntimeMeans): Runtime {
   const { epoch, step, clock, journal, accounts, fetch, blockOf, afterThisTask, log } = means;
-  const ports = new Map<PortKey, Post>();
+  const ports = new Map<PortKey, { readonly post: Post; readonly dropped: () => void }>();
   const calls = new Map<CallKey, Reply>();
   const facts: Fact[] = [];
   let stepping = false;
@@ -91,6 +91,9 @@ export function createRuntime(means: RuntimeMeans): Runtime {
     switch (effect.do) {
       case "post-batch":
         postBatch(effect);
+        return;
+      case "drop-port":
+        ports.get(effect.port)?.dropped();
         return;
       case "request-tick":
         afterThisTask(() => tell({ type: "port-ticked", port: effect.port }));
@@ -167,7 +170,7 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       return true;
     });
     const envelope: EventEnvelope = { comfyTabs: "events", epoch, batch, events: sent };
-    ports.get(port)?.(envelope, [...previews]);
+    ports.get(port)?.post(envelope, [...previews]);
   }
 
   function answer(call: CallKey, given: Answer<unknown>): void {
@@ -188,7 +191,7 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       tell(fact);
     },
     answer,
-    addPort: (key, post) => ports.set(key, post),
+    addPort: (key, post, dropped) => ports.set(key, { post, dropped }),
     removePort: (key) => ports.delete(key),
     stop() {
       stopped = true;

@@ -127,6 +127,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
     book,
     sites: network.sites,
     hasLocks,
+    hasClaimed: hasLocks || dice.chance(0.7),
     host: hostFor,
     letGo(page, host) {
       if (!isSolo) return;
@@ -219,7 +220,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
             "a stranger is welcome",
           ),
       });
-      const hello = helloOf({ ...identity, secret: "guessed" }, network.sites, true);
+      const hello = helloOf({ ...identity, secret: "guessed" }, { ...means, hasClaimed: true });
       host.tell({ type: "tab-said-hello", port, call: calls, hello });
       agenda.after(1_000, () => {
         host.removePort(port);

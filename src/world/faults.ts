@@ -78,9 +78,10 @@ export const faults = {
     browser.load(browser.openTab(tab.stored));
     return true;
   }) as Fault,
+  // Without locks for so long that its host takes it for gone.
   "tab-frozen": tabFault((world, { page }, dice) => {
     page?.freeze();
-    world.agenda.after(dice.whole(100, 2 * minute), () => page?.thaw());
+    world.agenda.after(dice.whole(100, (world.browser.hasLocks ? 2 : 15) * minute), () => page?.thaw());
   }),
   "tab-in-bfcache": tabFault((world, { page }, dice) => {
     page?.suspend();

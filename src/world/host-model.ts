@@ -15,6 +15,7 @@ import { createHostJournal, type HostJournal, type Storage } from "./storage-mod
 export interface PageEnd {
   events(batch: number, events: readonly HostEvent[]): void;
   answer(call: number, answer: Answer<unknown>): void;
+  dropped?(): void;
 }
 
 /** One life of one host: the real core, with a model of all that a worker has around it. */
@@ -124,6 +125,9 @@ export function createHostModel(means: HostMeans): HostModel {
           throw new Error("G2 is broken: a page in the back/forward cache is sent a message");
         checkBatch(effect.port, effect.events);
         pages.get(effect.port)?.events(effect.batch, effect.events);
+        return;
+      case "drop-port":
+        pages.get(effect.port)?.dropped?.();
         return;
       case "request-tick":
         agenda.after(dice.next() * 2, () => tell({ type: "port-ticked", port: effect.port }));

@@ -296,6 +296,15 @@ export const mutants: readonly Mutant[] = [
     "hearingAnswered(c, server, answer);",
   ),
 
+  // Pages without locks
+  core(
+    "silence",
+    2000,
+    "what a page says is no sign of its life",
+    "if (port) port.silentRounds = Math.min(port.silentRounds, 0);",
+    "",
+  ),
+
   // Two hosts at once
   core(
     "recovery",

@@ -13,6 +13,8 @@ const retryMs = 1_000;
 /** As without Web Locks (client/host-life.ts). */
 const pings = { everyMs: 30_000, patienceMs: 120_000 };
 const repeats = 2;
+/** A page that has just come back has not called yet. */
+const wakingMs = 60_000;
 
 interface Call {
   /** Another one each time it is sent. */
@@ -35,8 +37,7 @@ interface Link {
 
 export function helloOf(
   { tabId, secret: tabSecret, tasks, isNew }: Identity,
-  sites: PageMeans["sites"],
-  hasLock: boolean,
+  { sites, hasLocks, hasClaimed }: Pick<PageMeans, "sites" | "hasLocks" | "hasClaimed">,
 ): PortHello {
   const servers = sites.map(({ url }, index) => ({
     id: url,
@@ -53,7 +54,8 @@ export function helloOf(
     servers,
     tasks: [...tasks.values()],
     previews: "newest",
-    hasLock,
+    hasLock: hasClaimed,
+    pings: !hasLocks,
     isNew,
   };
 }
@@ -65,6 +67,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   const calls = new Map<number, Call>();
   const waiting: (() => void)[] = [];
   let [alive, frozen, suspended, ready] = [true, false, false, false];
+  let wokeAt = Number.NEGATIVE_INFINITY;
   let link: Link | undefined;
 
   /** Runs in the page: not while it stands still, and never after its end. */
@@ -76,6 +79,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   const later = (ms: number, run: () => void): (() => void) => agenda.after(ms, () => inPage(run));
 
   function wake(): void {
+    wokeAt = agenda.now;
     while (!frozen && !suspended && alive && waiting.length > 0) waiting.shift()?.();
   }
 
@@ -121,6 +125,14 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
           if (take) take(answer);
           else settle(key, answer);
         }),
+      dropped() {
+        const mayBe = frozen || suspended || agenda.now - wokeAt < wakingMs;
+        check(mayBe, "G2", `tab ${page.identity.tabId} is given up, and is awake`);
+        down(() => {
+          unlink();
+          connect();
+        });
+      },
     });
     const ping = (): void => {
       later(pings.everyMs, () => {
@@ -160,7 +172,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         greeted(made, welcome);
         if (!means.hasLocks) ping();
       });
-      const known = helloOf(page.identity, means.sites, means.hasLocks);
+      const known = helloOf(page.identity, means);
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
     };

@@ -37,6 +37,8 @@ export interface PageMeans {
   readonly sites: readonly Site[];
   /** Whether there are Web Locks. Without them only silence tells that a host is gone. */
   readonly hasLocks: boolean;
+  /** Whether nobody else has the tab's id, by its lock or because nobody objected. */
+  readonly hasClaimed: boolean;
   /** The host that has the name now; started when there is none. */
   host(page: PageModel): HostModel;
   /** The page wants nothing of this host any more. */

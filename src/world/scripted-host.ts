@@ -52,6 +52,7 @@ export interface TabOptions {
   readonly tasks?: readonly KnownTask[];
   readonly locks?: readonly KnownLock[];
   readonly hasLock?: boolean;
+  readonly pings?: boolean;
   readonly isNew?: boolean;
   /** Whether the tab acknowledges what it gets. Default true. */
   readonly reads?: boolean;
@@ -228,6 +229,7 @@ export function scriptedHost({
           tabId,
           tabSecret: secret,
           ...(more.isNew ? { isNew: true } : {}),
+          ...(more.pings ? { pings: true } : {}),
           windowId: `window_1_${name}`,
           servers,
           tasks: more.tasks ?? [],

@@ -108,6 +108,14 @@ const settleMs = 600_000;
 /** Patience with a silent socket doubles up to a minute, and a task of these lasts twelve seconds. */
 const hearingTries = 12;
 
+/** Until hosts have given up the pages that say nothing. */
+const silenceMs = 8 * 60_000;
+
+function waitForSilence(world: World): void {
+  const until = world.agenda.now + silenceMs;
+  while (world.next(until));
+}
+
 /** Runs one seed from its start to its end. */
 export function simulate(seed: number, options: SimulationOptions = {}): Outcome {
   const schedule = scheduleOf(seed, options.kinds);
@@ -143,6 +151,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
       transcript?.note(`${place}: ${act.kind}`);
     }
     isOver = true;
+    if (!world.browser.hasLocks && world.dice.chance(0.5)) waitForSilence(world);
     transcript?.note("all faults end");
     heal(world);
     settle(world);
