@@ -283,8 +283,11 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     means.letGo(page, old.host);
     book.left(page.identity.tabId);
     if (goodbye) up(old, (host) => host.tell({ type: "tab-gone", port: old.port }));
+    // The host asks for the page's lock when it has read its hello.
     if (means.hasLocks)
-      agenda.after(dice.delay(20), () => old.host.tell({ type: "tab-gone", port: old.port }));
+      agenda.at(Math.max(old.upAt, agenda.now + dice.delay(20)), () =>
+        old.host.tell({ type: "tab-gone", port: old.port }),
+      );
     for (const call of [...calls.values()]) {
       if (call.sentOn !== old) continue;
       call.sentOn = undefined;
