@@ -186,6 +186,36 @@ for (const [name, what] of [
     await expectNoHarm(comfy, [anna], tasks.length);
   });
 
+test("a release that journals elsewhere shows no ending from before it, and when it is taken back all are there", async ({
+  comfy,
+  deploy,
+  load,
+}) => {
+  const listed = ({ page }: Tab): Promise<string[]> =>
+    page.evaluate(() =>
+      window.tab
+        .session()
+        .tasks()
+        .map(({ id }) => id),
+    );
+  await deploy("old");
+  const before = await load();
+  const ended = await before.submit(portrait());
+  expect(await endings(before, [ended])).toEqual(["succeeded"]);
+  const open = await submitAndHold(before, comfy);
+  await deploy("schema");
+  const between = await load(before.page);
+  expect([await hostOf(between), (await listed(between)).sort()]).toEqual(["schema", [...open].sort()]);
+  comfy.release();
+  expect(await endings(between, open)).toEqual(allSucceed(open));
+  await deploy("old");
+  const after = await load(between.page);
+  const all = [ended, ...open];
+  expect([await hostOf(after), (await listed(after)).sort()]).toEqual(["old", [...all].sort()]);
+  expect(await endings(after, all)).toEqual(allSucceed(all));
+  await expectNoHarm(comfy, [after], all.length);
+});
+
 test("a tab whose worker has died, and is not to be had any more, finds its tasks in the next release", async ({
   comfy,
   deploy,
