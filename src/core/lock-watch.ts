@@ -23,6 +23,9 @@ export function watchLocks(
   /** In which step a lock was seen first, or a task at its server. */
   const lockedIn = new WeakMap<LockEntry, number>();
   const boundIn = new WeakMap<Task, { readonly server: ServerKey; readonly step: number }>();
+  /** Pages that had another host before this one: what they are granted here is theirs. */
+  const hadHost = new Set<PortKey>();
+  let before = c.locks.table.held;
   let steps = 0;
 
   function asksFor(tabId: string, lockId: string, port: PortKey): void {
@@ -37,9 +40,10 @@ export function watchLocks(
   }
 
   function takeFact(fact: Fact, now: number): void {
-    if (fact.type === "tab-said-hello")
+    if (fact.type === "tab-said-hello") {
+      if (fact.hello.locks) hadHost.add(fact.port);
       for (const { lockId } of fact.hello.locks ?? []) asksFor(fact.hello.tabId, lockId, fact.port);
-    else if (fact.type === "tab-called" && fact.request.method === "lockServer") {
+    } else if (fact.type === "tab-called" && fact.request.method === "lockServer") {
       const tabId = c.ports.get(fact.port)?.tabId;
       if (tabId !== undefined) asksFor(tabId, fact.request.lock.lockId, fact.port);
     } else if (fact.type === "tab-gone" && !goneAt.has(fact.port)) goneAt.set(fact.port, now);
@@ -60,6 +64,14 @@ export function watchLocks(
         else if (boundIn.get(task)?.server !== server) boundIn.set(task, { server, step: steps });
       }
       const { held, waiting } = c.locks.table;
+      if (fact.type === "journal-claimed")
+        for (const one of before)
+          check(
+            held.includes(one) || one.port === undefined || !hadHost.has(one.port),
+            "lock",
+            `${one.tabId} is granted ${one.lockId} before its former holder could come`,
+          );
+      before = held;
       for (const one of held) {
         if (!lockedIn.has(one)) lockedIn.set(one, steps);
         for (const other of held)

@@ -160,6 +160,16 @@ describe("a server lock", () => {
     expect(heard(ben)).toMatchObject([{ lockId: "b", state: "lost" }]);
   });
 
+  test("that is stolen at a new host is not taken back by whoever had it before", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    const ben = host.tab("ben", { servers });
+    lock(ben, "b", { steal: true });
+    const held = { lockId: "a", mode: "exclusive", servers: [one.id], held: true } as const;
+    const anna = host.tab("anna", { servers, locks: [held] });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [] } });
+    expect(heard(ben)).toEqual([]);
+  });
+
   test("is waited for at a host that its page comes to later, too", () => {
     const host = scriptedHost({ epoch: "epoch-2" });
     host.tab("anna", { servers, locks: [] });

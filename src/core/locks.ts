@@ -22,8 +22,8 @@ export interface ServerLockEntry extends LockEntry {
   port: PortKey | undefined;
   /** When it is freed unless the tab has taken it again; epoch of the host's own clock. */
   freeAt: number;
-  /** It is older than this host. */
-  readonly isFormer: boolean;
+  /** Older than this host, or stolen: no former holder takes it back. */
+  readonly isFirm: boolean;
 }
 
 export interface Locks {
@@ -106,7 +106,7 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
     if (!entry) continue;
     if (!lock.held) table.enqueue(entry);
     // A tab that is new may have been faster than those that were there before the host.
-    else if (table.heldAgainst(entry).every(({ isFormer }) => isYoung && !isFormer))
+    else if (table.heldAgainst(entry).every(({ isFirm }) => isYoung && !isFirm))
       for (const lost of table.steal(entry)) tell(c, lost, "lost");
     changed(c, entry.servers);
   }
@@ -180,7 +180,7 @@ function entryFor(
   c: Coordinator,
   tab: Tab,
   port: PortKey,
-  { lockId, mode, servers, held = false }: KnownLock,
+  { lockId, mode, servers, held = false, steal = false }: KnownLock,
 ): ServerLockEntry | undefined {
   const wanted = servers ? servers.map((id) => tab.servers.get(id)) : [leastBusy(c, tab, mode)];
   const found = wanted.filter((one) => one !== undefined);
@@ -193,7 +193,7 @@ function entryFor(
     serverIds: found.map(({ id }) => id),
     port,
     freeAt: Number.POSITIVE_INFINITY,
-    isFormer: held,
+    isFirm: held || steal,
   };
 }
 

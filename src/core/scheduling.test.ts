@@ -117,6 +117,21 @@ describe("the backlog", () => {
     expect(host.coordinator.timers.get("backlog ")?.at).toBeGreaterThan(host.now + 3_000);
   });
 
+  test("tells no place where another tab has locked the server, but that it has, and counts such a task for nobody", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers: [comfy] }), host.tab("ben", { servers: [comfy] })];
+    host.openSocket(comfy);
+    anna.call({ method: "lockServer", lock: { lockId: "a", mode: "exclusive", servers: [comfy.id] } });
+    const { taskId: his } = ben.submit("his");
+    for (const name of ["one", "two"]) anna.submit(name);
+    const { taskId: hers } = anna.submit("three");
+    host.pass(1_000);
+    expect(anna.taskEvents(hers).at(-1)).toMatchObject({ type: "queued", position: 2 });
+    expect(ben.taskEvents(his)).toMatchObject([
+      { type: "warning", code: "waiting", message: "Not sent yet: another tab has locked it." },
+    ]);
+  });
+
   test("lets go of a cancelled task at once", () => {
     const host = scriptedHost();
     const anna = host.tab("anna", { servers: [comfy] });

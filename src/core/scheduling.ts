@@ -183,27 +183,40 @@ export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
     });
 }
 
-/** A connection on its way is no news, and a place that is taken shows as a position; a server that fails is news. */
+/**
+ * A connection on its way is no news, and a place that is taken shows as a position; a server that fails is news,
+ * and so is one that another tab has locked, where there is no other.
+ */
 function sayWhyItWaits(c: Coordinator, task: Task): void {
-  const { candidates } = task;
-  const error = candidates.map(({ key }) => c.servers.get(key)?.error).find(Boolean);
-  if (!error || error.message === task.waitsFor) return;
-  task.waitsFor = error.message;
+  const { candidates, tabId } = task;
+  const isLocked = candidates.every(({ key }) => isLockedFor(c, tabId, key));
+  const why =
+    candidates.map(({ key }) => c.servers.get(key)?.error?.message).find(Boolean) ??
+    (isLocked ? "another tab has locked it." : undefined);
+  if (why === undefined || why === task.waitsFor) return;
+  task.waitsFor = why;
   const servers = candidates.map(({ id }) => id).join(", ");
-  warn(c, task, "waiting", `Not sent yet: ${error.message}`, { details: { servers } });
+  warn(c, task, "waiting", `Not sent yet: ${why}`, { details: { servers } });
 }
 
-/** Tells each waiting task how many prompts are to run before it: at the least busy server that it may use, and here. */
+/**
+ * Tells each waiting task how many prompts are to run before it: at the least busy server that it may use, and
+ * here. Whose servers are all locked by others, or away, is not before anybody.
+ */
 export function tellPositions(c: Coordinator): void {
   c.positionsAt = c.moment.now;
-  for (const [ahead, task] of inTurn(c).entries()) {
+  let ahead = 0;
+  for (const task of inTurn(c)) {
     let queue = Number.POSITIVE_INFINITY;
     for (const { key } of task.candidates) {
       const server = c.servers.get(key);
-      if (server && isUsable(c, server)) queue = Math.min(queue, busyness(c, server));
+      if (server && isUsable(c, server) && !isLockedFor(c, task.tabId, key))
+        queue = Math.min(queue, busyness(c, server));
     }
+    if (queue === Number.POSITIVE_INFINITY) continue;
     const position = ahead + queue;
-    if (position === task.position || queue === Number.POSITIVE_INFINITY) continue;
+    ahead += 1;
+    if (position === task.position) continue;
     task.position = position;
     emit(c, task, { type: "queued", position });
   }

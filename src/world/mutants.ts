@@ -28,6 +28,94 @@ export const mutants: readonly Mutant[] = [
     "false",
   ),
 
+  core(
+    "scheduling",
+    500,
+    "prompts go to servers that another tab has locked",
+    "isLockedFor(c, tabId, declared.key) ||",
+    "",
+  ),
+
+  // Server locks
+  core(
+    "lock-table",
+    500,
+    "a lock that is shared keeps no exclusive one away",
+    '(one.mode === "exclusive" || other.mode === "exclusive")',
+    '(one.mode === "exclusive" && other.mode === "exclusive")',
+  ),
+  core(
+    "locks",
+    500,
+    "a page that is gone waits on for a lock",
+    "for (const entry of table.waiting) if (entry.port === port) table.remove(entry);",
+    "",
+  ),
+  core("locks", 500, "a lock outlives its page for ever", "entry.freeAt = c.moment.now + graceMs;", ""),
+  core(
+    "locks",
+    500,
+    "a lock that is let go is granted to nobody",
+    "breakCycles(c);\n  changed(c, entry.servers);\n  grant(c);",
+    "breakCycles(c);\n  changed(c, entry.servers);",
+  ),
+  core(
+    "locks",
+    500,
+    "who waits is not told when it is granted",
+    'if (entry !== quiet) tell(c, entry, "granted");',
+    "",
+  ),
+  core(
+    "locks",
+    1000,
+    "who is robbed is not told",
+    'for (const lost of table.steal(entry)) tell(c, lost, "lost");\n    breakCycles(c);',
+    "table.steal(entry);\n    breakCycles(c);",
+  ),
+  core(
+    "locks",
+    2000,
+    "two tabs may wait for each other",
+    "if (table.wouldDeadlock(entry)) {",
+    "if (table.find(entry.tabId, entry.lockId)) {",
+  ),
+  core(
+    "locks",
+    2000,
+    "the next host knows nothing of locks that are held",
+    "else if (table.heldAgainst(entry).every(",
+    "else if (!isYoung && table.heldAgainst(entry).every(",
+  ),
+  core(
+    "locks",
+    2000,
+    "the next host grants what is waited for before those who had it come",
+    "if (c.moment.now < c.locks.closedUntil) return;",
+    "",
+  ),
+  core(
+    "locks",
+    5000,
+    "a new tab takes at the next host what another one had",
+    "every(({ isFirm }) => isYoung && !isFirm)",
+    "every(() => false)",
+  ),
+  core(
+    "locks",
+    2000,
+    "what is waited for is not granted where its page comes late",
+    "breakCycles(c);\n  grant(c);\n  arm(c);",
+    "breakCycles(c);\n  arm(c);",
+  ),
+  {
+    name: "a page forgets a lock that it gave up while there was no host",
+    file: "world/page-locks.ts",
+    from: 'if ("error" in answer || !entries.has(lockId)) {',
+    to: 'if ("error" in answer) {',
+    seeds: 5000,
+  },
+
   // Delivery
   core(
     "delivery",
@@ -306,6 +394,13 @@ export const mutants: readonly Mutant[] = [
   ),
 
   // Two hosts at once
+  core(
+    "recovery",
+    10_000,
+    "a host that was left believes a page that is gone, and sends what another one has sent",
+    "if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);",
+    "",
+  ),
   core(
     "recovery",
     500,
