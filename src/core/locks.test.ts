@@ -160,6 +160,17 @@ describe("a server lock", () => {
     expect(heard(ben)).toMatchObject([{ lockId: "b", state: "lost" }]);
   });
 
+  test("is lost where its page comes to the next host after others were let in", () => {
+    const host = scriptedHost({ epoch: "epoch-2" });
+    const ben = host.tab("ben", { servers, locks: [] });
+    expect(lock(ben, "b")).toMatchObject(state("waiting"));
+    host.pass(2_000);
+    const held = { lockId: "a", mode: "exclusive", servers: [one.id], held: true } as const;
+    const anna = host.tab("anna", { servers, locks: [held] });
+    expect(anna.welcome).toMatchObject({ ok: { locks: [] } });
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+  });
+
   test("that is stolen at a new host is not taken back by whoever had it before", () => {
     const host = scriptedHost({ epoch: "epoch-2" });
     const ben = host.tab("ben", { servers });

@@ -96,6 +96,7 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
   const isYoung = c.moment.now - (c.locks.startedAt ?? 0) < graceMs;
   if (isYoung && c.locks.closedUntil === Number.NEGATIVE_INFINITY)
     c.locks.closedUntil = c.moment.now + reclaimMs;
+  const isInTime = c.moment.now < c.locks.closedUntil;
   for (const lock of locks) {
     const known = table.find(tab.tabId, lock.lockId);
     if (known) {
@@ -106,7 +107,7 @@ export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: rea
     if (!entry) continue;
     if (!lock.held) table.enqueue(entry);
     // A tab that is new may have been faster than those that were there before the host.
-    else if (table.heldAgainst(entry).every(({ isFirm }) => isYoung && !isFirm))
+    else if (table.heldAgainst(entry).every(({ isFirm }) => isInTime && !isFirm))
       for (const lost of table.steal(entry)) tell(c, lost, "lost");
     changed(c, entry.servers);
   }

@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
     2000,
     "the next host knows nothing of locks that are held",
     "else if (table.heldAgainst(entry).every(",
-    "else if (!isYoung && table.heldAgainst(entry).every(",
+    "else if (!isInTime && table.heldAgainst(entry).every(",
   ),
   core(
     "locks",
@@ -98,7 +98,7 @@ export const mutants: readonly Mutant[] = [
     "locks",
     5000,
     "a new tab takes at the next host what another one had",
-    "every(({ isFirm }) => isYoung && !isFirm)",
+    "every(({ isFirm }) => isInTime && !isFirm)",
     "every(() => false)",
   ),
   core(
