@@ -175,7 +175,8 @@ export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServe
 
 /** They are told why, and where they stand: of many less often, for each is told by itself. */
 export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
-  if ([...c.servers.values()].some(({ error }) => error)) for (const task of tasks) sayWhyItWaits(c, task);
+  if (c.locks.table.held.length > 0 || [...c.servers.values()].some(({ error }) => error))
+    for (const task of tasks) sayWhyItWaits(c, task);
   if (tasks.length > 0 && !c.timers.has("backlog "))
     setTimer(c, {
       at: Math.max(c.moment.now, c.positionsAt + Math.max(positionsEveryMs, tasks.length)),

@@ -24,7 +24,7 @@ export const mutants: readonly Mutant[] = [
     "scheduling",
     500,
     "a server gets all that waits, whatever its depth",
-    "(!ignoresDepth && server.open.size >= declared.depth)",
+    "(!ignoresDepth && isFull(c, server, declared.depth))",
     "false",
   ),
 
@@ -218,7 +218,7 @@ export const mutants: readonly Mutant[] = [
     "reconcile",
     500,
     "a task whose prompt is gone stays open for ever",
-    "else if (task.misses >= 2) unknownTwice(c, task);",
+    "else if (task.misses >= 2) unknownTwice(c, server, task);",
     "",
   ),
   core(
