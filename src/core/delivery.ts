@@ -1,4 +1,4 @@
-import { hostEventKey, Mailbox, previewBytes } from "../protocol/mailbox.ts";
+import { BoundedMailbox, hostEventKey, previewBytes } from "../protocol/mailbox.ts";
 import type { Answer, HostEvent } from "../protocol/session-api.ts";
 import type { CallKey, PortKey } from "./facts.ts";
 import type { Coordinator, Port } from "./state.ts";
@@ -8,8 +8,8 @@ export const deliveryWindow = { batches: 32, bytes: 8 * 1024 * 1024 } as const;
 /** Custom messages and previews that wait for a tab that does not read: the oldest go first. */
 const waitingLimit = { message: 4096, preview: 8 } as const;
 
-export const newOutbox = (): Mailbox<HostEvent> =>
-  new Mailbox(hostEventKey, (event) => {
+export const newOutbox = (): BoundedMailbox<HostEvent> =>
+  new BoundedMailbox(hostEventKey, (event) => {
     if (event.kind === "message") return { kind: "message", limit: waitingLimit.message };
     if (event.kind === "task" && event.event.type === "preview")
       return { kind: "preview", limit: waitingLimit.preview };

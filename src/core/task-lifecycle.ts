@@ -2,7 +2,7 @@ import { httpAddress } from "../comfy/addresses.ts";
 import { outputFiles, viewPath } from "../comfy/files.ts";
 import type { JsonObject, NodeFailure } from "../comfy/messages.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
-import { isRetained, Mailbox, taskEventKey } from "../protocol/mailbox.ts";
+import { BoundedMailbox, isRetained, type Mailbox, taskEventKey } from "../protocol/mailbox.ts";
 import {
   isSettled,
   type OutputFile,
@@ -31,7 +31,7 @@ type Body<E> = E extends unknown ? Omit<E, "seq" | "taskId" | "at"> : never;
 export type TaskEventBody = Body<PortTaskEvent>;
 
 export const newRecord = (): Mailbox<PortTaskEvent> =>
-  new Mailbox<PortTaskEvent>(taskEventKey, (event) =>
+  new BoundedMailbox<PortTaskEvent>(taskEventKey, (event) =>
     isRetained(event) ? undefined : { kind: "passing", limit: passingLimit },
   );
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { hostEventKey, isEnding, isRetained, Mailbox, taskEventKey } from "./mailbox.ts";
+import { BoundedMailbox, hostEventKey, isEnding, isRetained, Mailbox, taskEventKey } from "./mailbox.ts";
 import type { HostEvent } from "./session-api.ts";
 import { isSettled, type PortTaskEvent, type TaskStatus } from "./tasks.ts";
 
@@ -16,12 +16,20 @@ const limitOf = ({ kind }: Letter) =>
 const letters = (mailbox: Mailbox<Letter>): number[] => mailbox.items().map(({ number }) => number);
 
 function filled(...items: readonly Letter[]): Mailbox<Letter> {
-  const mailbox = new Mailbox<Letter>(({ key }) => key, limitOf);
+  const mailbox = new BoundedMailbox<Letter>(({ key }) => key, limitOf);
   for (const item of items) mailbox.put(item);
   return mailbox;
 }
 
 describe("a mailbox", () => {
+  test("without bounds keeps the newer of two with the same key, and every other", () => {
+    const mailbox = new Mailbox<Letter>(({ key }) => key);
+    for (const number of [1, 2, 3]) mailbox.put({ key: number === 2 ? "b" : "a", kind: "none", number });
+    expect([mailbox.size, letters(mailbox)]).toEqual([2, [2, 3]]);
+    mailbox.drop(({ number }) => number === 2);
+    expect([mailbox.take()?.number, mailbox.take()]).toEqual([3, undefined]);
+  });
+
   test("gives back what was put in, oldest first, and is empty then", () => {
     const mailbox = filled({ key: "a", number: 1 }, { key: "b", number: 2 });
     expect(mailbox.size).toBe(2);

@@ -3,7 +3,7 @@ import type { LossReason, WireError } from "./errors.ts";
 export type TaskStatus = "submitting" | "queued" | "running" | "succeeded" | "failed" | "cancelled" | "lost";
 
 export const isSettled = (status: TaskStatus): boolean =>
-  status === "succeeded" || status === "failed" || status === "cancelled" || status === "lost";
+  ["succeeded", "failed", "cancelled", "lost"].includes(status);
 
 /** A file that a task has made, and where to get it: always at the server that ran the task. */
 export interface OutputFile {
