@@ -6,8 +6,8 @@ const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { versio
 /** Which of the package's files this run makes. The worker is a run of its own: it must be one self-contained file. */
 const entry = process.env.ENTRY ?? "index";
 const entries: Record<string, { source: string; external: RegExp | undefined }> = {
-  index: { source: "src/client/index.ts", external: /^(comlink|nanoid)$/ },
-  // For pages without a bundler, which would not find Comlink and nanoid.
+  index: { source: "src/client/index.ts", external: /^nanoid$/ },
+  // For pages without a bundler, which would not find nanoid.
   standalone: { source: "src/client/index.ts", external: undefined },
   worker: { source: "src/worker/main.ts", external: undefined },
   react: { source: "src/client/react/index.ts", external: /^react$/ },
@@ -29,6 +29,16 @@ export default defineConfig({
       name: "comfy-tabs:one-client",
       enforce: "pre",
       resolveId: (id) => (siblings[id] ? { id: siblings[id], external: true } : undefined),
+    },
+    {
+      // Comlink handles callbacks, too: that takes its whole other half along, and no page of ours passes any.
+      name: "comfy-tabs:comlink-without-callbacks",
+      transform(code, id) {
+        if (!id.endsWith("/comlink.mjs")) return;
+        const without = code.replace('["proxy", proxyTransferHandler],', "");
+        if (without === code) this.error("Comlink registers its handlers in another way now");
+        return without;
+      },
     },
     {
       // Vite would make a worker of its own of this expression; it has to reach the app's bundler as it is.

@@ -48,7 +48,9 @@ for (const [entry, bundle] of Object.entries(bundles)) {
     compress: { passes: 3, pure_getters: true, unsafe_arrows: true, sequences: false },
     mangle: { properties: ours ?? false },
   });
-  writeFileSync(file, `${entry === "worker" ? again(code) : code}\n`);
+  const notice =
+    bundle === "client" ? "/*! Contains Comlink, Copyright 2019 Google LLC, Apache-2.0 */\n" : "";
+  writeFileSync(file, `${notice}${entry === "worker" ? again(code) : code}\n`);
 }
 
 /** Each minifier finds what the other has left. Not for the tab's side: bundlers look for a worker in the other's words. */

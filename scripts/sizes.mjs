@@ -25,7 +25,7 @@ if (Object.entries(sizes).some(([part, size]) => size > limits[part])) {
   process.exit(1);
 }
 
-/** `dist/index.js` as an app gets it: with Comlink and nanoid, bundled and minified. The worker is a file of its own. */
+/** `dist/index.js` as an app gets it: with nanoid, bundled and minified. The worker is a file of its own. */
 async function tabSide() {
   const { output } = await build({
     configFile: false,

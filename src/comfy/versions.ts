@@ -45,15 +45,12 @@ export function abilities(version: string | undefined): Abilities {
  * Negative, zero or positive, as `a` is older than, the same as or newer than `b`. A `v` in front and whatever
  * follows the third number do not count: a development version is taken for the release it is named after.
  */
-export function compareVersions(a: string, b: string): number {
-  const [left, right] = [numbersOf(a), numbersOf(b)];
-  for (let place = 0; place < 3; place += 1) {
-    const difference = (left[place] ?? 0) - (right[place] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+export const compareVersions = (a: string, b: string): number => rank(a) - rank(b);
+
+function rank(version: string): number {
+  const [major = 0, minor = 0, patch = 0] = numbersOf(version);
+  return (major * 1e5 + minor) * 1e5 + patch;
 }
 
 const dotted = /\d+(?:\.\d+)+/;
-const numbersOf = (version: string): number[] =>
-  (dotted.exec(version)?.[0] ?? "").split(".").slice(0, 3).map(Number);
+const numbersOf = (version: string): number[] => (dotted.exec(version)?.[0] ?? "").split(".").map(Number);
