@@ -78,43 +78,30 @@ export function createCalls(): Calls {
   }
 
   return {
-    call<T>(
+    async call<T>(
       method: SessionMethod,
       args: readonly unknown[],
       { deadlineMs = callMs, signal }: CallOptions = {},
     ) {
-      return new Promise<T>((resolve, reject) => {
-        const settle = (): void => {
-          underWay.delete(call);
-          clearTimeout(timer);
-          signal?.removeEventListener("abort", abort);
-        };
-        const failed = (error: ComfyTabsError): void => {
-          settle();
-          reject(error);
-        };
-        const abort = (): void => failed(abortedError());
+      if (signal?.aborted) throw abortedError();
+      let forget = (): void => {};
+      const outcome = new Promise<T>((resolve, reject) => {
         const call: Call = {
           method,
           args,
-          failed,
+          failed: reject,
           answered(answer) {
-            settle();
             if ("ok" in answer) resolve(answer.ok as T);
             else reject(errorFromWire(answer.error));
           },
           sent: 0,
           sentTo: 0,
         };
-        const timer = setTimeout(() => failed(timeoutError(deadlineMs)), deadlineMs);
-        if (signal?.aborted) {
-          abort();
-          return;
-        }
-        signal?.addEventListener("abort", abort);
+        forget = () => underWay.delete(call);
         underWay.add(call);
         sendAll();
       });
+      return within(outcome, { deadlineMs, signal }).finally(forget);
     },
     host(carry) {
       current = carry;
@@ -129,6 +116,26 @@ export function createCalls(): Calls {
       for (const call of [...underWay]) call.failed(error);
     },
   };
+}
+
+/** The outcome, unless the deadline or the signal is first. @param aborted what its abort means */
+export function within<T>(
+  outcome: Promise<T>,
+  { deadlineMs, signal }: CallOptions,
+  aborted: () => ComfyTabsError = abortedError,
+): Promise<T> {
+  let end = (): void => {};
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(aborted());
+    const timer = deadlineMs ? setTimeout(() => reject(timeoutError(deadlineMs)), deadlineMs) : undefined;
+    end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    };
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+    outcome.then(resolve, reject);
+  }).finally(() => end());
 }
 
 export const abortedError = (): ComfyTabsError<"aborted"> =>

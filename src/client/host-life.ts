@@ -13,7 +13,7 @@ import {
   type TabEnvelope,
   type Welcome,
 } from "../protocol/session-api.ts";
-import { type Carry, closedError, type Request, timeoutError } from "./calls.ts";
+import { type Carry, closedError, type Request, within } from "./calls.ts";
 import { onLockFree, type PortLock } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
 import { listening } from "./silence.ts";
@@ -98,11 +98,9 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
   const remote = wrap<SessionApi<Blob>>(port);
 
   try {
-    const greeting = await inTime(
-      sayHello(remote, () => hello(portLock.portId, unlock !== undefined), means),
-      host.failed,
-      closing,
-    );
+    const hail = sayHello(remote, () => hello(portLock.portId, unlock !== undefined), means);
+    const limits = { deadlineMs: handshakeMs, signal: closing };
+    const greeting = await within(Promise.race([hail, host.failed]), limits, closedError);
     epoch = greeting.epoch;
     const raw = carrier(remote);
     const hasLocks = locks !== undefined && unlock !== undefined;
@@ -172,27 +170,6 @@ function ping(carry: Carry, unanswered: () => void): () => void {
     ended = true;
     clearTimeout(timer);
   };
-}
-
-/** The handshake, unless it fails, lasts too long, or nobody waits for it any more. */
-function inTime(
-  greeting: Promise<Greeting>,
-  failed: Promise<never>,
-  closing: AbortSignal,
-): Promise<Greeting> {
-  let settle = (): void => {};
-  return new Promise<Greeting>((resolve, reject) => {
-    const timer = setTimeout(() => reject(timeoutError(handshakeMs)), handshakeMs);
-    const close = (): void => reject(closedError());
-    if (closing.aborted) close();
-    closing.addEventListener("abort", close);
-    settle = () => {
-      clearTimeout(timer);
-      closing.removeEventListener("abort", close);
-    };
-    failed.catch(reject);
-    greeting.then(resolve, reject);
-  }).finally(() => settle());
 }
 
 /** Flow control: the host keeps a window, and coalesces beyond it. */

@@ -11,17 +11,3 @@ export function createLogger(option: ConnectOptions["logger"] = "warn", windowId
     warn: option === "silent" ? silent : (...said) => target.warn(mark, ...said),
   };
 }
-
-/** Tells a listener of the app's, whose failure is not to be ours. */
-export function tell<Event>(
-  logger: Logger,
-  type: string,
-  listener: (event: Event) => void,
-  event: Event,
-): void {
-  try {
-    listener(event);
-  } catch (error) {
-    logger.warn("a listener of", type, "failed:", error);
-  }
-}

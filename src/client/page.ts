@@ -7,7 +7,8 @@ import { approachHost } from "./host/approach.ts";
 import type { Greeting } from "./host-life.ts";
 import { claimIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
-import { createLogger, tell } from "./logger.ts";
+import { createListeners, tell } from "./listeners.ts";
+import { createLogger } from "./logger.ts";
 import { type CheckedOptions, invalidOption } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { createServerLocks, type ServerLocks } from "./server-locks.ts";
@@ -51,7 +52,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const serverLocks = createServerLocks(call);
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
-  const listeners = new Set<{ readonly type: string; readonly listener: (event: never) => void }>();
+  const listeners = createListeners(logger);
   /** Servers that want other credentials, as their listeners have been told. */
   const locked = new Set<string>();
   /** Servers whose credentials are not the declared ones any more. */
@@ -60,7 +61,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   let kind: Pick<Diagnostics, "reason" | "locks"> = { locks: false };
 
   function emit<K extends keyof SessionEvents>(type: K, event: SessionEvents[K]): void {
-    for (const one of listeners) if (one.type === type) tell(logger, type, one.listener as never, event);
+    listeners.tell(type, event);
   }
 
   function takeServer(server: ServerSnapshot): void {
@@ -137,22 +138,15 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     transfers,
     uploads: new Map(),
     kind: () => kind,
-    on(type, listener) {
-      const entry = { type, listener };
-      listeners.add(entry);
-      // The page has its host before anybody can listen: what came with it would never be heard.
-      const missed =
+    // The page has its host before anybody can listen: what came with it would never be heard.
+    on: (type, listener) =>
+      listeners.add(type, listener, () =>
         type === "mode"
           ? [mode]
           : type === "auth-required"
             ? [...locked].map((serverId) => ({ serverId }))
-            : [];
-      queueMicrotask(() => {
-        for (const event of missed)
-          if (event && listeners.has(entry)) tell(logger, type, listener as never, event);
-      });
-      return () => listeners.delete(entry);
-    },
+            : [],
+      ),
     async addServers(named) {
       const more = named.filter((server) => {
         const known = link.servers.get(server.id);

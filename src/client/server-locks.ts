@@ -3,7 +3,7 @@ import { present } from "../comfy/json.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
-import { abortedError, type Calls, closedError, type Request } from "./calls.ts";
+import { abortedError, type Calls, closedError, type Request, within } from "./calls.ts";
 
 /** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
 const graceMs = 5_000;
@@ -33,7 +33,8 @@ interface Entry {
   /** The host has not answered the call yet: it is repeated by itself. */
   at: "asked" | "waiting" | "held";
   serverIds: readonly string[];
-  granted(): void;
+  /** @param isThere false where it was wanted only if available */
+  granted(isThere: boolean): void;
   lost(): void;
   failed(error: ComfyTabsError): void;
 }
@@ -52,19 +53,30 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
 
   function take({ lockId, state, serverIds }: LockState): void {
     const entry = entries.get(lockId);
-    if (!entry || entry.at === "held") {
-      if (state === "lost") entry?.lost();
+    if (!entry) return;
+    if (state === "lost") {
+      lose(entry);
       return;
     }
+    if (entry.at === "held") return;
     entry.serverIds = serverIds;
     if (state === "waiting") entry.at = "waiting";
     else if (state === "granted") {
       entry.at = "held";
-      entry.granted();
-    } else if (state === "deadlock") {
+      entry.granted(true);
+    } else if (state === "unavailable") {
+      entries.delete(lockId);
+      entry.granted(false);
+    } else {
       const message = "Whoever has this lock now waits for one of this tab's: release that first.";
       entry.failed(new ComfyTabsError("would-deadlock", message, { serverIds }));
-    } else entry.lost();
+    }
+  }
+
+  function lose({ request: { lockId }, lost, failed }: Entry): void {
+    entries.delete(lockId);
+    lost();
+    failed(new ComfyTabsError("host-lost", "The host died while the lock was waited for.", {}));
   }
 
   return {
@@ -73,56 +85,41 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
       if (signal?.aborted) throw abortedError();
       const lockId = nanoid();
       const request = { lockId, mode, servers, ifAvailable, steal };
-      return new Promise((resolve, reject) => {
-        let loseIt = (): void => {};
-        const lost = new Promise<void>((settle) => {
-          loseIt = settle;
-        });
-        const finish = (): void => signal?.removeEventListener("abort", abort);
-        const fail = (error: unknown): void => {
-          finish();
-          entries.delete(lockId);
-          reject(error);
-        };
-        const giveUp = (error: unknown): void => {
-          disown(lockId);
-          fail(error);
-        };
-        const abort = (): void => giveUp(abortedError());
-        const entry: Entry = {
-          request,
-          owner,
-          at: "asked",
-          serverIds: [],
-          granted() {
-            finish();
-            resolve({
-              serverIds: entry.serverIds,
-              lost,
-              async release() {
-                await letGo(lockId);
-              },
-            });
-          },
-          failed: fail,
-          lost() {
-            entries.delete(lockId);
-            loseIt();
-            fail(new ComfyTabsError("host-lost", "The host died while the lock was waited for.", {}));
-          },
-        };
-        entries.set(lockId, entry);
-        signal?.addEventListener("abort", abort);
-        call<LockState>("lockServer", [JSON.stringify(request)]).then((state) => {
-          // Given up while there was no host: the call was repeated at the next one.
-          if (!entries.has(lockId)) disown(lockId);
-          else if (state.state === "unavailable") {
-            finish();
-            entries.delete(lockId);
-            resolve(null);
-          } else if (entry.at === "asked") take(state);
-        }, giveUp);
+      const entry: Entry = {
+        request,
+        owner,
+        at: "asked",
+        serverIds: [],
+        lost() {},
+        granted() {},
+        failed() {},
+      };
+      const lost = new Promise<void>((resolve) => {
+        entry.lost = resolve;
       });
+      const granted = new Promise<boolean>((resolve, reject) => {
+        entry.granted = resolve;
+        entry.failed = reject;
+      });
+      entries.set(lockId, entry);
+      call<LockState>("lockServer", [JSON.stringify(request)]).then((state) => {
+        // Given up while there was no host: the call was repeated at the next one.
+        if (!entries.has(lockId)) disown(lockId);
+        else if (entry.at === "asked") take(state);
+      }, entry.failed);
+      try {
+        if (!(await within(granted, { signal }))) return null;
+      } catch (error) {
+        letGo(lockId).catch(() => {}); // it ends with the host, too
+        throw error;
+      }
+      return {
+        serverIds: entry.serverIds,
+        lost,
+        async release() {
+          await letGo(lockId);
+        },
+      };
     },
     known: () =>
       [...entries.values()].flatMap(({ request: { lockId, mode, servers }, at, serverIds }) =>
@@ -154,7 +151,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
         if (entry.at === "asked") continue;
         const state = named.get(lockId);
         if (state && !(entry.at === "held" && state.state !== "granted")) take(state);
-        else entry.lost();
+        else lose(entry);
       }
       for (const { lockId } of states) if (!entries.has(lockId)) disown(lockId);
     },

@@ -4,7 +4,7 @@ import { isEnding, isRetained, Mailbox, taskEventKey } from "../protocol/mailbox
 import type { PortTaskEvent, Progress, TaskSnapshot, TaskStatus } from "../protocol/tasks.ts";
 import type { Logger, TaskEvent } from "./api.ts";
 import { imageBlob } from "./image-blob.ts";
-import { tell } from "./logger.ts";
+import { createListeners } from "./listeners.ts";
 
 /** What this page knows of one task, for any number of readers, each at its own pace. */
 export interface TaskLog {
@@ -39,7 +39,7 @@ const stages: readonly TaskStatus[] = ["submitting", "queued", "running"];
 export function createTaskLog(logger: Logger): TaskLog {
   const record = new Mailbox<TaskEvent>(taskEventKey);
   const readers = new Set<Reader>();
-  const listeners = new Set<{ readonly type: string; readonly listener: (event: TaskEvent) => void }>();
+  const listeners = createListeners(logger);
   const waiting = new Set<() => void>();
 
   function reached(stage: TaskStatus): void {
@@ -89,8 +89,7 @@ export function createTaskLog(logger: Logger): TaskLog {
         reader.box.put(event);
         reader.serve();
       }
-      for (const { type, listener } of listeners)
-        if (type === event.type) tell(logger, type, listener, event);
+      listeners.tell(event.type, event);
       if (log.ending) finish("ended");
       return true;
     },
@@ -102,20 +101,8 @@ export function createTaskLog(logger: Logger): TaskLog {
       log.serverId ??= snapshot.serverId;
       log.lastSeq = Math.max(log.lastSeq, snapshot.seq);
     },
-    on(type, listener) {
-      const entry = { type, listener: listener as (event: TaskEvent) => void };
-      let wanted = true;
-      // Not during the call that asks for it, but before any event that comes later.
-      queueMicrotask(() => {
-        if (wanted && !log.over) listeners.add(entry);
-        for (const event of record.items())
-          if (wanted && event.type === type) tell(logger, type, entry.listener, event);
-      });
-      return () => {
-        wanted = false;
-        listeners.delete(entry);
-      };
-    },
+    on: (type, listener) =>
+      listeners.add(type, listener, () => record.items().filter((event) => event.type === type)),
     iterate() {
       const box = new Mailbox<TaskEvent>(taskEventKey);
       const asking: ((result: IteratorResult<TaskEvent>) => void)[] = [];

@@ -1,7 +1,7 @@
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { TaskResult } from "../protocol/tasks.ts";
 import type { Task, TaskEvent } from "./api.ts";
-import { abortedError, type Calls, closedError } from "./calls.ts";
+import { abortedError, type Calls, closedError, within } from "./calls.ts";
 import type { TaskLog } from "./task-log.ts";
 
 /** The host answers `cancel` after 30 s at the latest. */
@@ -37,7 +37,11 @@ export function createTask({ id, label, createdAt, log, call, forget }: TaskMean
     on: (type, listener) => log.on(type, listener),
     async result({ signal } = {}) {
       if (signal?.aborted) throw abortedError();
-      if (!log.over) await untilOver(log, signal);
+      let stop = (): void => {};
+      const over = new Promise<void>((resolve) => {
+        stop = log.whenOver(resolve);
+      });
+      await within(over, { signal }).finally(stop);
       if (log.over === "dismissed")
         throw new ComfyTabsError("not-found", "The task was dismissed.", { what: id });
       return resultOf(log.ending);
@@ -55,20 +59,6 @@ export function createTask({ id, label, createdAt, log, call, forget }: TaskMean
       forget();
     },
   };
-}
-
-function untilOver(log: TaskLog, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      stop();
-      reject(abortedError());
-    };
-    const stop = log.whenOver(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    });
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 function resultOf(ending: TaskEvent | undefined): TaskResult {
