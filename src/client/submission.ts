@@ -22,7 +22,7 @@ export function checkSubmission(
   const filesAt = server === undefined ? holdersOf(workflow, uploads) : [];
   return {
     taskId: nanoid(),
-    promptId: uuid(randomBytes(16)),
+    promptId: uuid(randomBytes),
     nodes: Object.keys(workflow ?? {}).length,
     filesAt: filesAt.length > 0 ? filesAt : undefined,
     server,
@@ -67,10 +67,8 @@ function holdersOf(workflow: Workflow, uploads: Page["uploads"]): string[] {
 }
 
 /** Version 4, made by hand: `crypto.randomUUID` is missing on insecure origins, such as a LAN's. */
-function uuid(bytes: Uint8Array): string {
-  const hex = [...bytes].map((byte, place) => {
-    const value = place === 6 ? (byte & 0x0f) | 0x40 : place === 8 ? (byte & 0x3f) | 0x80 : byte;
-    return value.toString(16).padStart(2, "0");
+const uuid = (randomBytes: (count: number) => Uint8Array): string =>
+  "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx".replace(/[xy]/g, (digit) => {
+    const [byte = 0] = randomBytes(1);
+    return (digit === "x" ? byte & 15 : (byte & 3) | 8).toString(16);
   });
-  return hex.join("").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}

@@ -3,13 +3,15 @@
  * trailing slash, no query, no credentials; a path prefix stays. Undefined if it is no address.
  */
 export function normaliseAddress(address: string): string | undefined {
-  const trimmed = address.trim();
-  const schemed = /^[a-z][a-z\d+.-]*:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`;
-  const spelled = schemed.replace(/^ws(s?):/i, "http$1:");
+  const spelled = address
+    .trim()
+    .replace(/^(?![a-z][a-z\d+.-]*:\/\/)/i, "http://")
+    .replace(/^ws/i, "http");
   if (!/^https?:\/\/[^/?#]/i.test(spelled)) return undefined;
   try {
+    // Of http and https, an address without host does not parse.
     const { protocol, host, pathname } = new URL(spelled);
-    return host === "" ? undefined : `${protocol}//${host}${pathname.replace(/\/+$/, "")}`;
+    return `${protocol}//${host}${pathname.replace(/\/+$/, "")}`;
   } catch {
     return undefined;
   }
