@@ -43,6 +43,7 @@ export function createTaskBook(
   const logs = new Map<string, TaskLog>();
   /** Settled ones are not in it: whoever comes later finds their endings at the host. */
   const open = new Map(identity.tasks.map((task) => [task.taskId, task]));
+  const forgotten = new Set<string>();
 
   function logOf(taskId: string): TaskLog {
     const log = logs.get(taskId) ?? createTaskLog(logger);
@@ -101,7 +102,12 @@ export function createTaskBook(
       return task;
     },
     takeAll(snapshots) {
-      for (const snapshot of snapshots) takeSnapshot(snapshot);
+      for (const snapshot of snapshots) {
+        const { taskId } = snapshot;
+        if (!forgotten.has(taskId)) takeSnapshot(snapshot);
+        // Its host died before the journal had forgotten it; the next one is told once more.
+        else call("dismiss", [taskId]).catch(() => {}); // as above, at the host after that
+      }
       saveChange();
     },
     takeEvent(event) {
@@ -114,6 +120,7 @@ export function createTaskBook(
       logOf(taskId).whenOver(then);
     },
     forget(taskId) {
+      forgotten.add(taskId);
       drop(taskId);
       saveChange();
     },

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Task } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
-import { scriptedRealm } from "./testing/scripted.ts";
+import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { countedSignal } from "./testing/signal.ts";
 import { codeOf, isAt, workflow } from "./testing/task.ts";
 
@@ -14,6 +14,14 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
   browser.end();
+});
+
+const snapshot = (taskId: string) => ({
+  taskId,
+  status: "lost",
+  seq: 1,
+  createdAt: 1,
+  events: [{ type: "lost", reason: "removed", taskId, seq: 1, at: 1 }],
 });
 
 async function running(): Promise<{ task: Task; promptId: string; finish(): void; fail(): void }> {
@@ -105,6 +113,23 @@ describe("a task", () => {
     expect(session.tasks()).toEqual([]);
     await expect(task.result()).rejects.toMatchObject({ code: "not-found", details: { what: task.id } });
     expect((await browser.openPage(page.storage).connect()).tasks()).toEqual([]);
+  });
+
+  test("that is dismissed does not come back with a host that has not heard of it, and is told so", async () => {
+    const first = scriptedRealm({
+      submit: (submission = "") => ({ ok: snapshot(JSON.parse(submission).taskId) }),
+      dismiss: () => ({ ok: null }),
+    });
+    browser.workersAre(() => first.realm);
+    const session = await browser.openPage().connect();
+    const task = await session.submit(workflow);
+    await task.dismiss();
+    const tasks = [snapshot(task.id)];
+    const next = scriptedRealm({ hello: () => ({ ok: { ...greeting("next"), tasks } }) }, "next");
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    await expect.poll(() => next.calls.at(-1)).toEqual({ method: "dismiss", args: [task.id] });
+    expect(session.tasks()).toEqual([]);
   });
 
   test("that has ended is neither cancelled nor kept by a host that does not know it any more", async () => {
