@@ -10,7 +10,7 @@ import { clearTimer, setTimer } from "./timers.ts";
 /** A server that cannot be used is looked at again so often: its administrator does not tell us. */
 const againMs = 30_000;
 
-const lookAgain = (c: Coordinator, server: Server, inMs: number): void =>
+export const lookAgain = (c: Coordinator, server: Server, inMs = againMs): void =>
   setTimer(c, { at: c.moment.now + inMs, timer: "barred", server: server.key });
 
 /** Nothing is sent there until it can be used; what waits is told why. */
@@ -83,7 +83,7 @@ export function diagnosisAnswered(
   if (isOpen) {
     // Lost in the network: it shows by itself when that is back.
     if (finding && answers) bar(c, server, finding);
-    else if (server.barred) lookAgain(c, server, againMs);
+    else if (server.barred) lookAgain(c, server);
     return;
   }
   server.error =

@@ -164,6 +164,22 @@ describe("cancel", () => {
     expect(host.pending(/cancel$/)).toHaveLength(1);
   });
 
+  test("is tried again when a server whose version a proxy had hidden tells it", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.reply("/system_stats", { status: 502, text: "<html>" });
+    const { taskId, promptId } = anna.submit("portrait");
+    host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+    host.say({ type: "execution_start", promptId });
+    const call = anna.call({ method: "cancel", taskId });
+    host.reply("/queue", {});
+    expect(call.answer).toEqual({ ok: false });
+    host.pass(30_000);
+    host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    expect(host.pending(/cancel$/)).toHaveLength(1);
+  });
+
   test("that comes while the journal is told of a second POST ends it without one", () => {
     const { host, anna, taskId } = unanswered();
     const isOwed = () => host.coordinator.tasks.get(taskId)?.stage.at === "committing";

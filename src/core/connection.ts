@@ -1,6 +1,7 @@
 import { announcement } from "../comfy/announcement.ts";
 import { abilities } from "../comfy/versions.ts";
-import { accessAnswered, askVersion, investigate } from "./access.ts";
+import { accessAnswered, askVersion, investigate, lookAgain } from "./access.ts";
+import { pursueCancel } from "./cancel.ts";
 import { isRefusal } from "./diagnosis.ts";
 import type { HttpAnswer, SocketKey } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
@@ -201,10 +202,16 @@ export function versionAnswered(c: Coordinator, server: Server, answer: HttpAnsw
     log(c, "debug", `${server.url} does not tell its version`);
     // Whoever answers without one is treated like the oldest: nothing that could hit others is sent there.
     if ("status" in answer && !isRefusal(answer.status)) server.abilities ??= abilities("0.0.0");
+    // It may have been a proxy's answer, or none.
+    if (server.connection.at === "open" && server.version === undefined) lookAgain(c, server);
     return;
   }
   if (server.version === version) return;
   server.version = version;
   server.abilities = abilities(version);
   announceServer(c, server);
+  for (const task of openTasksAt(c, server)) {
+    if (task.cancel) task.cancel.hopeless = false;
+    pursueCancel(c, task);
+  }
 }
