@@ -14,6 +14,7 @@ describe("the queue", () => {
     expect(readQueue(text)).toEqual({
       running: [{ number: 0, promptId: "a", clientId: "tab-1" }],
       pending: [{ number: 1, promptId: "b", clientId: undefined }],
+      isWhole: true,
     });
   });
 
@@ -53,10 +54,15 @@ describe("the queue", () => {
 
   test("leaves out what is no item, and reads what it can of the others", () => {
     const items = [null, 7, "x", {}, [], [1], item(1, 7), item("x", "a", null), ["1", "b"]];
-    expect(readQueue(queue(items, []))?.running).toEqual([
-      { number: 0, promptId: "a", clientId: undefined },
-      { number: 0, promptId: "b", clientId: undefined },
-    ]);
+    expect(readQueue(queue(items, []))).toEqual({
+      running: [
+        { number: 0, promptId: "a", clientId: undefined },
+        { number: 0, promptId: "b", clientId: undefined },
+      ],
+      pending: [],
+      isWhole: false,
+    });
+    expect(readQueue(queue([], [item(1, "a")]))?.isWhole).toBe(true);
   });
 
   test.each([

@@ -10,6 +10,8 @@ export interface Queue {
   readonly running: readonly QueueItem[];
   /** In the order in which they will run. */
   readonly pending: readonly QueueItem[];
+  /** Every item could be read: what is not among them is not in the queue. */
+  readonly isWhole: boolean;
 }
 
 /** The answer to `GET /queue`; undefined if it is none. The server sends its heap as it lies: not sorted. */
@@ -17,13 +19,14 @@ export function readQueue(text: string): Queue | undefined {
   const body = parseJson(text);
   if (!isObject(body) || !Array.isArray(body.queue_running) || !Array.isArray(body.queue_pending))
     return undefined;
+  const running = body.queue_running.flatMap(readItem);
+  const pending = body.queue_pending.flatMap(readItem);
   return {
-    running: body.queue_running.flatMap(readItem),
-    pending: body.queue_pending
-      .flatMap(readItem)
-      .sort(
-        (a, b) => a.number - b.number || (a.promptId < b.promptId ? -1 : a.promptId > b.promptId ? 1 : 0),
-      ),
+    running,
+    pending: pending.sort(
+      (a, b) => a.number - b.number || (a.promptId < b.promptId ? -1 : a.promptId > b.promptId ? 1 : 0),
+    ),
+    isWhole: running.length + pending.length === body.queue_running.length + body.queue_pending.length,
   };
 }
 

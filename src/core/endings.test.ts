@@ -370,6 +370,27 @@ describe("a task that nobody knows any more", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
   });
 
+  test.each([
+    ["cannot be read", { status: 200, text: "<html>" }],
+    ["is too long to be read", { failure: "network" }],
+    ["has an item that cannot be read", queue([7 as never])],
+  ] as const)("is found in the history where the queue %s, and never lost", (_, answer) => {
+    const setting = started();
+    const { host, anna, promptId } = setting;
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    const round = (found: object) => {
+      host.pass(20_000);
+      host.reply("/queue", answer);
+      host.reply(/^\/history/, found);
+    };
+    for (let rounds = 0; rounds < 5; rounds += 1) round({});
+    expect(anna.heard()).not.toContain("lost");
+    round(historyOf(promptId, {}));
+    expect(anna.heard().at(-1)).toBe("succeeded");
+  });
+
   test("is never lost by look-ups that fail", () => {
     const { host, anna } = started();
     host.closeSocket();

@@ -29,6 +29,8 @@ const stalledMs = 180_000;
 const secondLookMs = 1_500;
 /** Two look-ups closer than this are one. */
 const apartMs = 1_000;
+/** No queue was read before: what is not in the history either may be anywhere. */
+const notAsked = Number.NEGATIVE_INFINITY;
 /** An ending that a look-up has found is left to the frames on their way: until the socket is silent, or so long. */
 const framesLagMs = { silent: 1_000, atMost: 10_000 } as const;
 
@@ -44,8 +46,13 @@ export function surveyAnswered(
 ): void {
   server.survey.request = undefined;
   const queue = "status" in answer && answer.status === 200 ? readQueue(answer.text) : undefined;
-  if (!queue) lookUpFailed(c, server);
-  else {
+  if (!queue) {
+    lookUpFailed(c, server);
+    // It may be too long to be read, with the others' graphs in it. What has ended is in the history all the same.
+    if (server.connection.at === "open")
+      for (const task of openTasksAt(c, server))
+        if (!isOnItsWay(task)) lookUpHistory(c, server, task, notAsked);
+  } else {
     lookUpSucceeded(c, server);
     const running = new Set(queue.running.map(({ promptId }) => promptId));
     const places = new Map<string, number>();
@@ -62,7 +69,7 @@ export function surveyAnswered(
         found(c, server, task, purpose.startedAt);
         markQueued(c, task, place);
       } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
-        lookUpHistory(c, server, task, purpose.startedAt);
+        lookUpHistory(c, server, task, queue.isWhole ? purpose.startedAt : notAsked);
       }
     }
   }
@@ -143,9 +150,8 @@ function framesAreComing(c: Coordinator, { connection, hearing }: Server, task: 
  * was then, not of now: answers may be late, and the computer may have slept over them.
  */
 function missed(c: Coordinator, server: Server, task: Task, askedAt: number): void {
-  if (isOnItsWay(task)) return;
+  if (isOnItsWay(task) || task.lastNewsAt > askedAt) return;
   surveySoon(c, server, secondLookMs);
-  if (task.lastNewsAt > askedAt) return;
   // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
   const confirmedAt = task.cancel?.confirmedAt ?? Number.POSITIVE_INFINITY;
   if (confirmedAt <= askedAt && task.stage.at !== "unsure") {
