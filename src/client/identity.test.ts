@@ -205,6 +205,11 @@ describe("what a tab remembers of its tasks", () => {
     expect([kept.length, kept[0], kept.at(-1)]).toEqual([2_000, known(3_000), known(4_999)]);
   });
 
+  test("is above all what has told most: a new host has to count on from there", () => {
+    const told = { ...known(0), lastSeq: 1_200 };
+    expect(newest([told, ...many])[0]).toBe(told);
+  });
+
   test("is bounded by its size: a hello has to fit into one argument", () => {
     const kept = newest(many.map((task) => ({ ...task, label: "x".repeat(500) })));
     expect(kept.at(-1)?.taskId).toBe("task-4999");

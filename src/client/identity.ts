@@ -112,16 +112,19 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
   return identity;
 }
 
-/** The newest of what is to be remembered, as far as it goes. */
+/**
+ * What is to be remembered, as far as it goes: first what has told the most, for a new host has to count on from
+ * there, or its news would be taken for old; then the newest.
+ */
 export function newest(known: readonly KnownTask[]): KnownTask[] {
-  const kept: KnownTask[] = [];
+  const kept = new Set<KnownTask>();
   let characters = 0;
-  for (const task of [...known].reverse()) {
+  for (const task of [...known].reverse().sort((a, b) => b.lastSeq - a.lastSeq)) {
     characters += JSON.stringify(task).length;
-    if (kept.length === most.tasks || characters > most.characters) break;
-    kept.push(task);
+    if (kept.size === most.tasks || characters > most.characters) break;
+    kept.add(task);
   }
-  return kept.reverse();
+  return known.filter((task) => kept.has(task));
 }
 
 const fresh = (): { tabId: string; secret: string; tasks: readonly KnownTask[] } => ({
