@@ -38,6 +38,13 @@ describe("a name that many tabs must agree on", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
+  test("is no other's, though one is called like another's second generation", () => {
+    const names = [workerName("x", 2), workerName("x#2"), workerName("x%232"), workerName("x")];
+    expect(new Set(names).size).toBe(4);
+    expect(new Set(names.map(journalName)).size).toBe(3);
+    expect(journalName(workerName("x#2", 2))).toBe(journalName(workerName("x#2")));
+  });
+
   test("is the same each time", () => {
     expect(all("x")).toEqual(all("x"));
   });

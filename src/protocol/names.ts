@@ -11,7 +11,8 @@ const versioned = `comfy-tabs/${protocolVersion.major}`;
  * @param generation counts up when a worker hangs, which blocks its name
  */
 export const workerName = (name: string, generation = 1): string =>
-  `${versioned}/${name}${generation === 1 ? "" : `#${generation}`}`;
+  // A name that ends like a generation is not one.
+  `${versioned}/${name.replace(/[#%]/g, encodeURIComponent)}${generation === 1 ? "" : `#${generation}`}`;
 
 /** Where the tabs of an origin keep the generation (`localStorage`). */
 export const generationKey = (name: string): string => `${versioned}/generation/${name}`;
