@@ -12,6 +12,7 @@ export function browserPlatform(): Platform {
   return {
     locks: (navigator as { locks?: LocksLike }).locks,
     openChannel: typeof BroadcastChannel === "undefined" ? undefined : (name) => new BroadcastChannel(name),
+    frame: frameOf(window),
     storage: () => sessionStorage,
     sharedStorage: () => localStorage,
     makeShared: typeof SharedWorker === "undefined" ? undefined : sharedHost,
@@ -24,6 +25,14 @@ export function browserPlatform(): Platform {
     askForAccess,
     randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
   };
+}
+
+/** Its place among the frames of each page above it. */
+function frameOf({ parent, window }: Window): string {
+  if (!parent || parent === window) return "";
+  let place = 0;
+  while (parent[place] && parent[place] !== window) place += 1;
+  return `${frameOf(parent)}/${place}`;
 }
 
 /** Chromium asks its user for the local network where a page wants to reach it; a worker it refuses. */

@@ -17,6 +17,7 @@ const known = (number: number): KnownTask => ({
 const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   locks,
   openChannel: undefined,
+  frame: "",
   storage,
   sharedStorage: storage,
   makeShared: undefined,

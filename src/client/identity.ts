@@ -93,7 +93,7 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       // Somebody may have cleared it: a tab that forgets who it is loses its tasks.
       if (json === written && stored(platform, name) !== undefined) return;
       try {
-        platform.storage().setItem(identityKey(name), json);
+        platform.storage().setItem(identityKey(name) + platform.frame, json);
         written = json;
       } catch {
         // Denied or full: the host still knows the tab for as long as this page lives.
@@ -135,7 +135,7 @@ const fresh = (): { tabId: string; secret: string; tasks: readonly KnownTask[] }
 
 function stored(platform: Platform, name: string): string | undefined {
   try {
-    return platform.storage().getItem(identityKey(name)) ?? undefined;
+    return platform.storage().getItem(identityKey(name) + platform.frame) ?? undefined;
   } catch {
     return undefined; // denied
   }

@@ -32,6 +32,22 @@ describe("a reload", () => {
     expect((await task.result()).taskId).toBe(id);
   });
 
+  test("finds them though a frame in the page has tasks of its own, and so does the frame", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const frame = browser.openPage(page.storage, { frame: "/0" });
+    const inner = await frame.connect();
+    const ids = await Promise.all([session, inner].map(async (one) => (await one.submit(workflow)).id));
+    for (const one of [page, frame]) {
+      one.fire("pagehide", false);
+      one.crash();
+    }
+    const again = await browser.openPage(page.storage).connect();
+    const innerAgain = await browser.openPage(page.storage, { frame: "/0" }).connect();
+    expect([again.tabId, innerAgain.tabId]).toEqual([session.tabId, inner.tabId]);
+    expect([again, innerAgain].map((one) => one.tasks().map(({ id }) => id))).toEqual([[ids[0]], [ids[1]]]);
+  });
+
   test("together with the host's death leaves the tasks to be found at the server", async () => {
     const { comfy } = browser;
     const page = browser.openPage();

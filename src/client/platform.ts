@@ -20,6 +20,8 @@ export interface Platform {
   readonly locks: LocksLike | undefined;
   /** To the other pages of this origin. Undefined where there is none. */
   readonly openChannel: ((name: string) => BroadcastChannel) | undefined;
+  /** Which of its tab's frames this page is in: they share one storage. Empty: the tab's own page. */
+  readonly frame: string;
   /** Of this page and its reloads. Every access may throw. */
   readonly storage: () => Storage;
   /** Of all pages of this origin. Every access may throw. */

@@ -162,6 +162,7 @@ export function createBrowser({
       const platform: { -readonly [Part in keyof Platform]: Platform[Part] } = {
         locks: hasLocks ? realm.locks : undefined,
         openChannel: hasChannels ? openChannel : undefined,
+        frame: "",
         storage: () => storage,
         sharedStorage: () => sharedStorage,
         makeShared: (_source, name) => remember(makePort("shared", name)),
