@@ -275,6 +275,37 @@ describe("a task that nobody knows any more", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
   });
 
+  test("is lost also where the last answer that had it was on its way when the queue fell", () => {
+    const { host, anna, promptId } = queued();
+    host.say({ type: "status", queueRemaining: 2 });
+    host.pass(10_000);
+    host.say({ type: "status", queueRemaining: 1 });
+    host.reply("/queue", { queue_running: [], queue_pending: [[1, promptId, {}, {}, []]] });
+    for (const _ of [1, 2]) {
+      expect(anna.heard().at(-1)).not.toBe("lost");
+      host.pass(2_500);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(`/history/${promptId}`, {});
+    }
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
+  });
+
+  test("is lost also where the queue fell before the answer to its POST came", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket(comfy, 1);
+    const { promptId } = anna.submit("portrait");
+    for (const queueRemaining of [2, 1]) host.say({ type: "status", queueRemaining });
+    host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
+    for (const _ of [1, 2]) {
+      expect(anna.heard().at(-1)).not.toBe("lost");
+      host.pass(10_000);
+      host.reply("/queue", { queue_running: [], queue_pending: [] });
+      host.reply(`/history/${promptId}`, {});
+    }
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
+  });
+
   test("without a cause stays open under a warning, and can be dismissed", () => {
     const { host, anna, promptId, taskId } = started();
     for (const _ of [1, 2, 3]) {

@@ -205,9 +205,12 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
   const ours = running === undefined ? undefined : c.tasks.get(running);
   const explained = ours?.verdict !== undefined && fall === 1;
   for (const task of openTasksAt(c, server)) {
-    if (task.stage.at !== "queued") continue;
+    if (task.stage.at === "running") continue;
     if (task.position !== undefined) markQueued(c, task, Math.max(0, task.position - fall));
-    if (!explained) task.suspicion ??= "queue-fell";
+    if (explained) continue;
+    task.suspicion ??= "queue-fell";
+    // The answer that is on its way may be of before.
+    task.suspectedAt = c.moment.now;
   }
   if (!explained && server.open.size > 0) surveySoon(c, server, 300);
 }
