@@ -58,12 +58,15 @@ export function watchLocks(
     after(fact, now) {
       steps += 1;
       takeFact(fact, now);
+      const { held, waiting } = c.locks.table;
+      if (held.length + waiting.length + before.length === 0) return;
+      // What was bound while nothing was locked came before.
+      const step = before.length === 0 ? steps - 1 : steps;
       for (const task of c.tasks.values()) {
         const { serverKey: server } = task;
         if (server === undefined) boundIn.delete(task);
-        else if (boundIn.get(task)?.server !== server) boundIn.set(task, { server, step: steps });
+        else if (boundIn.get(task)?.server !== server) boundIn.set(task, { server, step });
       }
-      const { held, waiting } = c.locks.table;
       if (fact.type === "journal-claimed")
         for (const one of before)
           check(
