@@ -82,6 +82,13 @@ export const mutants: readonly Mutant[] = [
   ),
   core(
     "locks",
+    5000,
+    "a theft makes two tabs wait for each other",
+    'for (const entry of c.locks.table.breakCycles()) tell(c, entry, "deadlock");',
+    "c.sendWaiting = true;",
+  ),
+  core(
+    "locks",
     2000,
     "the next host knows nothing of locks that are held",
     "else if (table.heldAgainst(entry).every(",

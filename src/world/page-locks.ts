@@ -12,6 +12,8 @@ export interface LockWish {
   readonly patienceMs?: number;
   /** Undefined: until it is told to let go. */
   readonly holdMs?: number;
+  /** For a work that needs whatever else the page still waits for: not let go before. */
+  readonly isNested?: boolean;
 }
 
 /** A lock in the eyes of the page that asked for it. */
@@ -43,7 +45,7 @@ export interface PageLocksMeans {
   now(): number;
 }
 
-const [callMs, unlockMs] = [30_000, 5_000];
+const [callMs, unlockMs, againMs] = [30_000, 5_000, 1_000];
 
 export function createPageLocks({ call, later, now }: PageLocksMeans): PageLocks {
   const entries = new Map<string, PageLock>();
@@ -57,12 +59,19 @@ export function createPageLocks({ call, later, now }: PageLocksMeans): PageLocks
     if (entries.delete(lockId)) unlock(lockId);
   }
 
+  /** Its time is up. Who waits for each other would do so for ever. */
+  function finish(lockId: string): void {
+    const waits = [...entries.values()].some(({ at }) => at !== "held");
+    if (waits && wishes.get(lockId)?.isNested) later(againMs, () => finish(lockId));
+    else letGo(lockId);
+  }
+
   function granted(lockId: string, entry: PageLock): void {
     entry.at = "held";
     entry.since = now();
     const { holdMs } = wishes.get(lockId) ?? {};
-    if (holdMs !== undefined) later(holdMs, () => letGo(lockId));
-    else if (isBrief) letGo(lockId);
+    if (holdMs !== undefined) later(holdMs, () => finish(lockId));
+    else if (isBrief) finish(lockId);
     else kept.add(lockId);
   }
 
@@ -104,7 +113,7 @@ export function createPageLocks({ call, later, now }: PageLocksMeans): PageLocks
     letGo,
     letGoOfAll() {
       isBrief = true;
-      for (const lockId of kept) letGo(lockId);
+      for (const lockId of kept) finish(lockId);
     },
     known: () =>
       [...entries.values()].flatMap(({ request: { lockId, mode, servers }, at, serverIds }) =>

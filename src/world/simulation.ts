@@ -297,6 +297,7 @@ function want(page: PageModel, world: World, dice: Dice, lockId: string): void {
     ifAvailable: !steal && dice.chance(0.15),
     ...(dice.chance(0.25) ? { patienceMs: dice.whole(5, 20_000) } : {}),
     ...(dice.chance(0.75) ? { holdMs: dice.whole(20, 40_000) } : {}),
+    isNested: dice.chance(0.6),
   });
 }
 
