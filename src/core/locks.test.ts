@@ -66,6 +66,15 @@ describe("a server lock", () => {
     expect(heard(anna)).toMatchObject([{ lockId: "a", state: "lost" }]);
   });
 
+  test("that its tab waits for is granted when the tab steals what was in its way", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    lock(ben, "b", { mode: "shared" });
+    lock(ben, "b2", { steal: true });
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+  });
+
   test("is refused where two tabs would wait for each other", () => {
     const host = scriptedHost();
     const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];

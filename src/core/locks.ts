@@ -66,6 +66,8 @@ export function lockServer(c: Coordinator, tab: Tab, port: PortKey, call: CallKe
     breakCycles(c);
     changed(c, entry.servers);
     say("granted", entry.serverIds);
+    // What was in the way of others of this tab's is gone.
+    grant(c);
     return;
   }
   const isOpen = c.moment.now >= c.locks.closedUntil;
