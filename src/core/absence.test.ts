@@ -6,9 +6,9 @@ const left = (host: ScriptedHost, port: number): void => void host.take({ type: 
 const cancels = (host: ScriptedHost) =>
   host.pending(/\/cancel$|^\/queue$/).filter(({ method }) => method === "POST");
 
-function running(cancelAfterMs?: number) {
+function running(cancelAfterMs?: number, tabsElsewhere = new Set<string>()) {
   const journal = journalModel();
-  const host = scriptedHost({ journal, journalKind: "indexeddb" });
+  const host = scriptedHost({ journal, journalKind: "indexeddb", tabsElsewhere });
   const anna = host.tab("anna");
   host.openSocket();
   host.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
@@ -33,6 +33,31 @@ describe("a task whose tab has gone", () => {
     expect(cancels(host)).toEqual([]);
     host.pass(1_001);
     expect(cancels(host).map(({ path }) => path)).toEqual([`/api/jobs/${promptId}/cancel`]);
+  });
+
+  test("goes on for as long as the tab lives at another host, and is cancelled when it has gone there, too", () => {
+    const elsewhere = new Set(["tab-anna"]);
+    const { host, anna } = running(30_000, elsewhere);
+    left(host, anna.port);
+    host.pass(100_000);
+    expect(cancels(host)).toEqual([]);
+    elsewhere.clear();
+    host.pass(31_000);
+    expect(cancels(host)).toHaveLength(1);
+  });
+
+  test("is not cancelled as overdue while the tab lives at another host", () => {
+    const { host, anna, journal } = running(30_000);
+    left(host, anna.port);
+    const tabsElsewhere = new Set(["tab-anna"]);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", tabsElsewhere });
+    next.now = 45_000;
+    next.take({ type: "host-started" });
+    next.openSocket(comfy);
+    next.reply("/system_stats", { system: { comfyui_version: "0.33.0" } });
+    next.pass(3_000);
+    expect(next.coordinator.tasks.size).toBe(1);
+    expect(cancels(next)).toEqual([]);
   });
 
   test("goes on when its tab comes back in time", () => {

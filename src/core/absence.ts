@@ -35,8 +35,20 @@ export function tabReturned(c: Coordinator, tab: Tab): void {
   }
 }
 
-export function abandoned(c: Coordinator, task: Task): void {
-  if (task.cancelAt !== undefined) stopTask(c, task);
+/** Its tab has not come back here. It may live at another host, where this one was left for hung. */
+export function abandoned(c: Coordinator, { id, tabId, cancelAt }: Task): void {
+  if (cancelAt !== undefined) c.effects.push({ do: "probe-tab", tabId, task: id });
+}
+
+export function tabProbed(c: Coordinator, task: Task, lives: boolean): void {
+  const tab = c.tabs.get(task.tabId);
+  if (task.cancelAt === undefined || isOver(task) || (tab && tab.ports.size + tab.claiming > 0)) return;
+  if (!lives) {
+    stopTask(c, task);
+    return;
+  }
+  task.cancelAt = undefined;
+  if (tab) tabLeft(c, tab);
 }
 
 /** Tasks whose page did not come back and whose host died before it could cancel them. */
@@ -56,7 +68,7 @@ export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[])
     restore(c, tab, entry);
     const task = c.tasks.get(entry.taskId);
     // Its page may be back by now.
-    if (task && tab.ports.size === 0) stopTask(c, task);
+    if (task && tab.ports.size === 0) abandoned(c, task);
   }
   reachServers(c);
 }

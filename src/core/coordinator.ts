@@ -1,5 +1,5 @@
 import type { HostMode } from "../protocol/session-api.ts";
-import { abandoned, expire, lookForOverdue, overdueClaimed } from "./absence.ts";
+import { abandoned, expire, lookForOverdue, overdueClaimed, tabProbed } from "./absence.ts";
 import { askVersion, diagnosisAnswered, refused } from "./access.ts";
 import { cancelAnswered, cancelOverdue, pursueCancel } from "./cancel.ts";
 import {
@@ -134,6 +134,11 @@ function take(c: Coordinator, fact: Fact): void {
     case "host-probed": {
       const server = c.servers.get(fact.server);
       if (server) hostProbed(c, server, fact.dead);
+      return;
+    }
+    case "tab-probed": {
+      const task = c.tasks.get(fact.task);
+      if (task) tabProbed(c, task, fact.lives);
       return;
     }
     case "socket-opened":

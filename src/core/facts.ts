@@ -56,6 +56,7 @@ export type Fact =
   | { readonly type: "transfer-ended"; readonly port: PortKey }
   /** @property dead false also where nobody can tell */
   | { readonly type: "host-probed"; readonly server: ServerKey; readonly dead: boolean }
+  | { readonly type: "tab-probed"; readonly task: string; readonly lives: boolean }
   | { readonly type: "socket-opened"; readonly socket: SocketKey }
   | {
       readonly type: "message-received";

@@ -49,6 +49,8 @@ export function watch(c: Coordinator): Watch {
   const submittedHere = new Set<string>();
   /** By tab: since when all its pages are gone, for all that is known. */
   const leftAt = new Map<string, number>();
+  /** Whether their tab lives at another host is being asked. */
+  const asked = new Set<string>();
   const tabsBehind = new Map<PortKey, string>();
 
   const check = (holds: boolean, promise: string, what: string): void => {
@@ -254,6 +256,7 @@ export function watch(c: Coordinator): Watch {
           task.cancelAfterMs === undefined ||
           now < left + task.cancelAfterMs ||
           task.cancel !== undefined ||
+          asked.has(task.id) ||
           isOver(task),
         "G6",
         `${task.id} goes on, though its tab has been gone for as long as it gave`,
@@ -282,6 +285,11 @@ export function watch(c: Coordinator): Watch {
       takeState();
       locks.after(fact, moment.now);
       for (const effect of effects) takeEffect(effect, moment);
+      if (fact.type === "tab-probed") {
+        asked.delete(fact.task);
+        if (fact.lives) leftAt.set(c.tasks.get(fact.task)?.tabId ?? "", moment.now);
+      }
+      for (const effect of effects) if (effect.do === "probe-tab") asked.add(effect.task);
       const left = fact.type === "tab-gone" ? (tabsBehind.get(fact.port) ?? "") : "";
       if (c.tabs.get(left)?.ports.size === 0 && !leftAt.has(left)) leftAt.set(left, moment.now);
       for (const effect of effects) if (effect.do === "drop-port") tabsBehind.delete(effect.port);

@@ -34,4 +34,7 @@ const journalSchema = 1;
 
 /** The database in which hosts with that worker name (`self.name`) journal, one generation after another. */
 export const journalName = (worker: string): string =>
-  `comfy-tabs/${worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, "")}/journal/${journalSchema}`;
+  `comfy-tabs/${appName(worker)}/journal/${journalSchema}`;
+
+/** The `name` that an app gave to `connect`, of a worker's. */
+export const appName = (worker: string): string => worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, "");

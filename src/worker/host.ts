@@ -1,8 +1,8 @@
 import { createCoordinator, step } from "../core/coordinator.ts";
 import type { PortKey } from "../core/facts.ts";
 import { build } from "../protocol/build.ts";
-import type { Epoch } from "../protocol/ids.ts";
-import { hostLock } from "../protocol/names.ts";
+import type { Epoch, TabId } from "../protocol/ids.ts";
+import { appName, hostLock, identityLock } from "../protocol/names.ts";
 import type { HostMode } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
 import type { PortLike } from "./endpoint.ts";
@@ -71,6 +71,9 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,
+    isTabThere: async (tabId) =>
+      (await realm.isLockFree?.(identityLock(appName(realm.name), tabId as TabId)).catch(() => true)) ===
+      false,
     afterThisTask: realm.afterThisTask,
     log,
   });

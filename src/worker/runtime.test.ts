@@ -43,6 +43,7 @@ function scripted(script: { [Type in Fact["type"]]?: (fact: Extract<Fact, { type
     fetch: async (url, init) => new Response(`${init.method} ${url} ${init.body ?? ""}`),
     sockets: () => sockets,
     isDead: async (epoch) => epoch === "dead",
+    isTabThere: async (tabId) => tabId === "there",
     transfers: () => ({
       start() {},
       abort() {},
@@ -204,6 +205,15 @@ describe("the runtime", () => {
     runtime.tell({ type: "went-online" });
     await settled();
     expect(facts[1]).toEqual({ type: "host-probed", server: key, dead: true });
+  });
+
+  test("asks whether a tab lives somewhere, and says so", async () => {
+    const { runtime, facts } = scripted({
+      "went-online": () => [{ do: "probe-tab", tabId: "there", task: "portrait" }],
+    });
+    runtime.tell({ type: "went-online" });
+    await settled();
+    expect(facts[1]).toEqual({ type: "tab-probed", task: "portrait", lives: true });
   });
 
   test("wakes the core when it asked for it", async () => {

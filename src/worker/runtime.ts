@@ -38,6 +38,7 @@ export interface RuntimeMeans {
   readonly transfers: () => Transfers;
   /** Whether the host of this epoch is known to be dead. Never rejects. */
   readonly isDead: (epoch: string) => Promise<boolean>;
+  readonly isTabThere: (tabId: string) => Promise<boolean>;
   /** Calls back in a task of its own, after what is already waiting. */
   readonly afterThisTask: (then: () => void) => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
@@ -110,6 +111,11 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "probe-host": {
         const { server } = effect;
         void means.isDead(effect.epoch).then((dead) => tell({ type: "host-probed", server, dead }));
+        return;
+      }
+      case "probe-tab": {
+        const { task } = effect;
+        void means.isTabThere(effect.tabId).then((lives) => tell({ type: "tab-probed", task, lives }));
         return;
       }
       case "close-socket":

@@ -93,6 +93,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
       wall,
       isDead: (other) =>
         hasLocks && hosts.every((one) => one.epoch !== other || one.state === "dead" || one.isLeft),
+      isTabThere: (tabId) => hasLocks && !isFree(tabId),
       note: note && ((fact, effects) => note(epoch, fact, effects)),
     });
     hosts.push(host);

@@ -52,6 +52,7 @@ export interface HostMeans {
   wall(): number;
   /** Whether that host's lock can be had without stealing it. */
   isDead(epoch: string): boolean;
+  isTabThere(tabId: string): boolean;
   /** What it did, for the transcript. */
   note?: ((fact: Fact, effects: readonly Effect[]) => void) | undefined;
 }
@@ -145,6 +146,11 @@ export function createHostModel(means: HostMeans): HostModel {
       case "probe-host": {
         const { server, epoch: other } = effect;
         agenda.after(dice.delay(3), () => tell({ type: "host-probed", server, dead: means.isDead(other) }));
+        return;
+      }
+      case "probe-tab": {
+        const { task, tabId } = effect;
+        agenda.after(dice.delay(3), () => tell({ type: "tab-probed", task, lives: means.isTabThere(tabId) }));
         return;
       }
       case "send-text":

@@ -97,6 +97,8 @@ export interface ScriptedHostOptions {
   readonly epoch?: string;
   /** What its lock tells of the host before. Default: dead. */
   readonly formerHost?: "dead" | "alive";
+  /** Whose pages have another host. */
+  readonly tabsElsewhere?: ReadonlySet<string>;
   /** Whether the journal outlives its host. */
   readonly journalKind?: "memory" | "indexeddb";
 }
@@ -106,6 +108,7 @@ export function scriptedHost({
   epoch = "epoch-1",
   journalKind = "memory",
   formerHost = "dead",
+  tabsElsewhere = new Set(),
 }: ScriptedHostOptions = {}): ScriptedHost {
   const coordinator = createCoordinator({ epoch, mode: "shared", build: "test", journal: journalKind });
   const watcher = watch(coordinator);
@@ -153,6 +156,9 @@ export function scriptedHost({
       }
       case "probe-host":
         next.push({ type: "host-probed", server: effect.server, dead: formerHost === "dead" });
+        return;
+      case "probe-tab":
+        next.push({ type: "tab-probed", task: effect.task, lives: tabsElsewhere.has(effect.tabId) });
         return;
       case "erase-journal":
         journal.erase(effect.taskIds);
