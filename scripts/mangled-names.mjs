@@ -8,7 +8,7 @@ const names = {
   client: `
     askForAccess authOf book carry current deadlineMs expect failAll firstServer forget forgetAll greeting handles
     hangs hostGone iterate knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
-    opening portLock randomBytes releaseAll sent serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome uploads whenOver withdrawn`,
+    opening portLock randomBytes releaseAll sent sentTo serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome uploads whenOver withdrawn`,
   worker: `
     accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closedUntil closeAll confirmedAt
     differsSince effects endSeenAt envelope flying forget freeAt gathering givenUp heldWrites hopeless inheriting isDead

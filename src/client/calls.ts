@@ -14,11 +14,13 @@ export interface CallOptions {
 }
 
 /** What becomes an argument as JSON, which leaves out what is undefined. */
-export type Request<T> = {
-  readonly [Field in keyof T]: Partial<Pick<T, Field>> extends Pick<T, Field>
-    ? T[Field] | undefined
-    : T[Field];
-};
+export type Request<T> = T extends object
+  ? {
+      readonly [Field in keyof T]:
+        | Request<T[Field]>
+        | (Partial<Pick<T, Field>> extends Pick<T, Field> ? undefined : never);
+    }
+  : T;
 
 /** Carries one call to a host. Never settles when that host dies. */
 export type Carry = (method: SessionMethod, args: readonly unknown[]) => Promise<Answer<unknown>>;

@@ -2,6 +2,7 @@ import { nanoid } from "nanoid";
 import type { TabId } from "../protocol/ids.ts";
 import { identityKey, identityLock } from "../protocol/names.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
+import type { Request } from "./calls.ts";
 import { askFor, holdLock } from "./locks.ts";
 import type { Platform } from "./platform.ts";
 
@@ -30,7 +31,7 @@ export interface Identity {
   /** Becomes a new tab without tasks. */
   renew(): Promise<void>;
   /** Writes down what is remembered. Storage that is denied or full costs only memory across reloads. */
-  save(tasks: readonly KnownTask[]): void;
+  save(tasks: readonly Request<KnownTask>[]): void;
   /** What another page of this tab has written since, if one has. */
   news(): readonly KnownTask[] | undefined;
 }
@@ -116,8 +117,8 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
  * What is to be remembered, as far as it goes: first what has told the most, for a new host has to count on from
  * there, or its news would be taken for old; then the newest.
  */
-export function newest(known: readonly KnownTask[]): KnownTask[] {
-  const kept = new Set<KnownTask>();
+export function newest(known: readonly Request<KnownTask>[]): Request<KnownTask>[] {
+  const kept = new Set<Request<KnownTask>>();
   let characters = 0;
   for (const task of [...known].reverse().sort((a, b) => b.lastSeq - a.lastSeq)) {
     characters += JSON.stringify(task).length;

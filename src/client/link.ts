@@ -1,5 +1,5 @@
 import { build } from "../protocol/build.ts";
-import { ComfyTabsError } from "../protocol/errors.ts";
+import { ComfyTabsError, codeOf } from "../protocol/errors.ts";
 import type { Epoch } from "../protocol/ids.ts";
 import { hostLock } from "../protocol/names.ts";
 import type {
@@ -11,7 +11,7 @@ import type {
 } from "../protocol/session-api.ts";
 import { protocolVersion } from "../protocol/version.ts";
 import type { Logger } from "./api.ts";
-import { type Calls, closedError, createCalls } from "./calls.ts";
+import { type Calls, closedError, createCalls, type Request } from "./calls.ts";
 import type { Generation } from "./generation.ts";
 import { type Approach, approachHost } from "./host/approach.ts";
 import type { Chosen } from "./host/choose.ts";
@@ -33,8 +33,8 @@ export interface LinkEvents {
   onRenewed(): void;
   /** Another page of this tab was there meanwhile, with tasks of its own. */
   onNews(tasks: readonly KnownTask[]): void;
-  knownTasks(): KnownTask[];
-  knownLocks(): KnownLock[];
+  knownTasks(): Request<KnownTask>[];
+  knownLocks(): Request<KnownLock>[];
   /** Whether there is news that only the host can tell. */
   waits(): boolean;
 }
@@ -93,8 +93,8 @@ export async function openLink(
         return;
       } catch (error) {
         // It may hang: whoever tries again shall not wait for it again.
-        if (error instanceof ComfyTabsError && error.code === "timeout") generations.leave(generation);
-        if (error instanceof ComfyTabsError) throw error;
+        if (codeOf(error) === "timeout") generations.leave(generation);
+        if (codeOf(error)) throw error;
         why = error instanceof Error ? error.message : String(error);
         if (!chosenMode) reason = why;
         logger.warn(`no host of this kind: ${why}`);
@@ -169,7 +169,7 @@ export async function openLink(
         if (closing.signal.aborted) return;
         logger.warn("no host yet:", error);
         // Waiting does not help those who ask now; a later build may.
-        if (error instanceof ComfyTabsError && error.code === "version-mismatch") calls.failAll(error);
+        if (codeOf(error) === "version-mismatch") calls.failAll(error as ComfyTabsError);
       }
     }
   }

@@ -1,5 +1,4 @@
 import { nanoid } from "nanoid";
-import { present } from "../comfy/json.ts";
 import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
 import { createGeneration } from "./generation.ts";
@@ -85,8 +84,9 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     for (const server of welcome.servers) takeServer(server);
     book.takeAll(welcome.tasks);
     serverLocks.takeWelcome(welcome.locks ?? []);
-    kind = { locks, ...present({ reason }) };
-    mode = { mode: welcome.mode, epoch: welcome.epoch, ...present({ reason }) };
+    const why = reason === undefined ? {} : { reason };
+    kind = { locks, ...why };
+    mode = { mode: welcome.mode, epoch: welcome.epoch, ...why };
     emit("mode", mode);
   }
 

@@ -1,5 +1,4 @@
 import { nanoid } from "nanoid";
-import { present } from "../comfy/json.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
@@ -19,7 +18,7 @@ export interface ServerLocks {
   /** Lets go of what one handle on the page holds, and ends what it waits for. */
   releaseAll(owner: object): Promise<unknown>;
   /** For the next hello. */
-  known(): KnownLock[];
+  known(): Request<KnownLock>[];
   /** Whether any is waited for, of which only the host can tell. */
   waits(): boolean;
   takeEvent(state: LockState): void;
@@ -129,7 +128,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
               {
                 lockId,
                 mode,
-                ...present({ servers: at === "held" ? serverIds : servers }),
+                servers: at === "held" ? serverIds : servers,
                 held: at === "held",
               },
             ],

@@ -1,8 +1,7 @@
 import { nanoid } from "nanoid";
 import { queryOf, withQuery } from "../comfy/addresses.ts";
 import { viewPath } from "../comfy/files.ts";
-import { present } from "../comfy/json.ts";
-import { ComfyTabsError, type ErrorCode } from "../protocol/errors.ts";
+import { ComfyTabsError, codeOf, type ErrorCode } from "../protocol/errors.ts";
 import type {
   FileRequest,
   HostDiagnostics,
@@ -53,7 +52,7 @@ export function createSession({
 
   /** Tells the host of a new task, which it may know under another id already. */
   async function introduce(
-    known: Omit<KnownTask, "lastSeq" | "settled">,
+    known: Omit<Request<KnownTask>, "lastSeq" | "settled">,
     ask: () => Promise<TaskSnapshot>,
   ): Promise<Task> {
     book.expect(known);
@@ -62,7 +61,8 @@ export function createSession({
       if (snapshot.taskId !== known.taskId) book.forget(known.taskId);
       return book.take(snapshot);
     } catch (error) {
-      if (error instanceof ComfyTabsError && !undecided.includes(error.code)) book.forget(known.taskId);
+      const code = codeOf(error);
+      if (code && !undecided.includes(code)) book.forget(known.taskId);
       throw error;
     }
   }
@@ -74,7 +74,7 @@ export function createSession({
       await page.call("dismiss", [taskId]);
       book.forget(taskId);
     } catch (error) {
-      if (error instanceof ComfyTabsError && error.code === "not-found") book.forget(taskId);
+      if (codeOf(error) === "not-found") book.forget(taskId);
       else logger.warn("an aborted task could not be withdrawn:", error);
     }
   }
@@ -117,7 +117,7 @@ export function createSession({
       const submission = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
       if (signal?.aborted) throw abortedError();
       const { taskId, promptId, label } = submission;
-      const known = { taskId, promptId, ...present({ label }) };
+      const known = { taskId, promptId, label };
       const args = [JSON.stringify(submission), json];
       try {
         const task = await introduce(known, () =>
@@ -126,16 +126,15 @@ export function createSession({
         if (signal) cancelWith(signal, task);
         return task;
       } catch (error) {
-        if (error instanceof ComfyTabsError && error.code === "aborted") void withdraw(taskId);
+        if (codeOf(error) === "aborted") void withdraw(taskId);
         throw error;
       }
     },
 
     async register({ serverId, promptId, label }) {
       open();
-      const known = { taskId: nanoid(), serverId, promptId, ...present({ label }) };
-      const cancelAfterMs = cancelAfter(whenTabGone);
-      const registration: Request<Registration> = { ...known, label, cancelAfterMs };
+      const known = { taskId: nanoid(), serverId, promptId, label };
+      const registration: Request<Registration> = { ...known, cancelAfterMs: cancelAfter(whenTabGone) };
       return introduce(known, () => page.call("register", [JSON.stringify(registration)]));
     },
 

@@ -1,9 +1,8 @@
-import { present } from "../comfy/json.ts";
 import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import type { Logger, Task } from "./api.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls, Request } from "./calls.ts";
 import { type Identity, newest } from "./identity.ts";
 import { createTask } from "./task.ts";
 import { createTaskLog, type TaskLog } from "./task-log.ts";
@@ -14,7 +13,7 @@ export interface TaskBook {
   /** Oldest first. */
   list(): readonly Task[];
   /** Notes a task that the host is about to be told of, so that a reload in between does not forget it. */
-  expect(task: Omit<KnownTask, "lastSeq" | "settled">): void;
+  expect(task: Omit<Request<KnownTask>, "lastSeq" | "settled">): void;
   /** Makes, or brings up to date, a task that the host tells of. */
   take(snapshot: TaskSnapshot): Task;
   takeAll(snapshots: readonly TaskSnapshot[]): void;
@@ -27,7 +26,7 @@ export interface TaskBook {
   /** Another page of this tab knows these. */
   learn(tasks: readonly KnownTask[]): void;
   /** What a new host, or the page's own next life, is to be told: the open ones. */
-  known(): KnownTask[];
+  known(): Request<KnownTask>[];
   /** Nothing more of any task will come. */
   close(): void;
 }
@@ -42,7 +41,7 @@ export function createTaskBook(
   const tasks = new Map<string, Task>();
   const logs = new Map<string, TaskLog>();
   /** Settled ones are not in it: whoever comes later finds their endings at the host. */
-  const open = new Map(identity.tasks.map((task) => [task.taskId, task]));
+  const open = new Map<string, Request<KnownTask>>(identity.tasks.map((task) => [task.taskId, task]));
   const forgotten = new Set<string>();
 
   function logOf(taskId: string): TaskLog {
@@ -52,14 +51,16 @@ export function createTaskBook(
   }
 
   function note(taskId: string, { promptId, serverId, lastSeq, ending }: TaskLog): void {
+    const known = open.get(taskId);
     if (ending) open.delete(taskId);
     else
       open.set(taskId, {
-        ...open.get(taskId),
+        ...known,
         taskId,
         lastSeq,
         settled: false,
-        ...present({ promptId, serverId }),
+        promptId: promptId ?? known?.promptId,
+        serverId: serverId ?? known?.serverId,
       });
   }
 
@@ -132,7 +133,7 @@ export function createTaskBook(
       for (const task of more) if (!logs.has(task.taskId)) open.set(task.taskId, task);
     },
     known() {
-      const lastSeq = (known: KnownTask): number => logs.get(known.taskId)?.lastSeq ?? known.lastSeq;
+      const lastSeq = (known: Request<KnownTask>): number => logs.get(known.taskId)?.lastSeq ?? known.lastSeq;
       return newest([...open.values()].map((known) => ({ ...known, lastSeq: lastSeq(known) })));
     },
     close() {

@@ -1,4 +1,3 @@
-import { present } from "../comfy/json.ts";
 import { type AnyComfyTabsError, errorFromWire } from "../protocol/errors.ts";
 import { isEnding, isRetained, Mailbox, taskEventKey } from "../protocol/mailbox.ts";
 import type { PortTaskEvent, Progress, TaskSnapshot, TaskStatus } from "../protocol/tasks.ts";
@@ -53,7 +52,7 @@ export function createTaskLog(logger: Logger): TaskLog {
     else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;
-      log.progress = { nodeId, value, max, ...present({ overall }) };
+      log.progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
     } else if (isEnding(event)) {
       log.ending = event;
       log.status = event.type as TaskStatus;

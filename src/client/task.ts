@@ -1,4 +1,4 @@
-import { ComfyTabsError } from "../protocol/errors.ts";
+import { ComfyTabsError, codeOf } from "../protocol/errors.ts";
 import type { TaskResult } from "../protocol/tasks.ts";
 import type { Task, TaskEvent } from "./api.ts";
 import { abortedError, type Calls, closedError, within } from "./calls.ts";
@@ -54,7 +54,7 @@ export function createTask({ id, label, createdAt, log, call, forget }: TaskMean
         await call("dismiss", [id]);
       } catch (error) {
         // A host that never knew the task, or has dismissed it for a page that died over the answer.
-        if (!(error instanceof ComfyTabsError && error.code === "not-found")) throw error;
+        if (codeOf(error) !== "not-found") throw error;
       }
       forget();
     },

@@ -78,6 +78,10 @@ export class ComfyTabsError<C extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
+/** Undefined of what is not ours. */
+export const codeOf = (error: unknown): ErrorCode | undefined =>
+  error instanceof ComfyTabsError ? error.code : undefined;
+
 /** Narrows by `code`. */
 export type AnyComfyTabsError = { [C in ErrorCode]: ComfyTabsError<C> }[ErrorCode];
 
