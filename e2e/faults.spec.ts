@@ -11,10 +11,12 @@ test.describe.configure({ timeout: 180_000 });
 /** A prompt of which nobody knows whether the server got it is sent again after a minute. */
 const patience = { timeout: 100_000 };
 const short = portrait({ tag: "TAG" });
-const long = portrait({ tag: "TAG", steps: 100, delayMs: 50 });
 
 /** Holds the server busy until it is cancelled. */
 const endless = portrait({ tag: "TAG", steps: 20_000, delayMs: 50 });
+
+/** The next prompt that begins waits, and whatever is queued behind it, until the server is told to release it. */
+const holdNext = (comfy: Simulator): void => comfy.hold({ after: "execution_start" });
 
 const submit = (tab: ChaosTab, workflow: object, name: string): Promise<string> =>
   tab.evaluate(({ graph, as }) => window.chaos.submit(graph, as), { graph: workflow, as: name });
@@ -97,7 +99,8 @@ test.describe("a tab", () => {
     address,
   }) => {
     const anna = await openChaosTab();
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     const done = await submit(anna, short, "done");
     await untilAccepted(anna, task);
     const worker = await onlyWorker(chaos);
@@ -111,6 +114,7 @@ test.describe("a tab", () => {
         ?.tasks.map(({ label }) => label),
     ).toEqual([task, done]);
     expect(new Set(epochs(anna)).size).toBe(2);
+    comfy.release();
     await expectEnding(anna, task, "succeeded");
     await expectEnding(anna, done, "succeeded");
     expect(comfy.log.prompts).toHaveLength(2);
@@ -126,7 +130,8 @@ test.describe("a tab", () => {
     await anna.ready();
     const done = await submit(anna, short, "done");
     await expectEnding(anna, done, "succeeded");
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     const waiting = await submit(anna, short, "waiting");
     await untilAccepted(anna, waiting);
     const stored = told(anna, "stored").at(-1)?.items ?? {};
@@ -137,18 +142,21 @@ test.describe("a tab", () => {
     await again.ready();
     expect(tabIdOf(again)).toBe(tabIdOf(anna));
     expect(told(again, "opened")[0]?.tasks.map(({ label }) => label)).toEqual([done, task, waiting]);
+    comfy.release();
     for (const label of [done, task, waiting]) await expectEnding(again, label, "succeeded");
     expect(comfy.log.prompts).toHaveLength(3);
   });
 
-  test("that is duplicated shares nothing with its copy", async ({ openChaosTab }) => {
+  test("that is duplicated shares nothing with its copy", async ({ openChaosTab, comfy }) => {
     const anna = await openChaosTab();
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     const copy = await anna.duplicate();
     await copy.ready();
     expect(tabIdOf(copy)).not.toBe(tabIdOf(anna));
     expect(told(copy, "opened").map(({ tasks }) => tasks)).toEqual([[]]);
     const own = await submit(copy, short, "copy");
+    comfy.release();
     await expectEnding(anna, task, "succeeded");
     await expectEnding(copy, own, "succeeded");
     expect(endingsOf(copy, task)).toEqual([]);
@@ -161,9 +169,11 @@ test.describe("a tab", () => {
   }) => {
     const ben = await openChaosTab(); // made the host, which thus outlives anna
     const anna = await openChaosTab();
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     await untilAccepted(anna, task);
     await anna.crash();
+    comfy.release();
     await expect.poll(() => comfy.log.prompts[0]?.ending, patience).toBe("success");
     expect(endingsOf(anna, task)).toEqual([]);
     await anna.reload();
@@ -181,24 +191,28 @@ test.describe("a tab", () => {
     const anna = await openChaosTab();
     let task = "";
     let isRestored = false;
+    const evictions: string[] = [];
     // The browser evicts pages for reasons of its own, too; what matters is that it is never for what we do.
     for (let trip = 1; trip <= 4 && !isRestored; trip += 1) {
-      task = await submit(anna, long, `trip ${trip}`);
+      holdNext(comfy);
+      task = await submit(anna, short, `trip ${trip}`);
       await untilAccepted(anna, task);
       const page = anna.told.at(-1)?.page;
       const seen = () => [told(anna, "shown-again").length, told(anna, "opened").length].join();
       const [before, run] = [seen(), comfy.log.prompts.length - 1];
       await anna.navigate(address.replace("chaos.html", "tab.html"));
+      comfy.release();
       await expect.poll(() => comfy.log.prompts[run]?.ending, patience).toBe("success");
       expect(endingsOf(anna, task)).toEqual([]);
       await anna.back();
       await expect.poll(seen, patience).not.toBe(before);
       isRestored = told(anna, "shown-again").length > 0;
       if (isRestored) expect(anna.told.at(-1)?.page).toBe(page);
-      else expect(await anna.evaluate(whyEvicted)).not.toMatch(/sharedworker|weblocks/);
+      else evictions.push(await anna.evaluate(whyEvicted));
+      expect(evictions.join()).not.toMatch(/sharedworker|weblocks/);
       await expectEnding(anna, task, "succeeded");
     }
-    expect(isRestored).toBe(true);
+    expect(isRestored, evictions.join("\n")).toBe(true);
   });
 
   test("that goes from page to page of one site has its tasks on each", async ({
@@ -207,8 +221,11 @@ test.describe("a tab", () => {
     comfy,
   }) => {
     const anna = await openChaosTab();
-    const [first, second] = [await submit(anna, short, "first"), await submit(anna, long, "second")];
-    await untilAccepted(anna, first);
+    const first = await submit(anna, short, "first");
+    await expectEnding(anna, first, "succeeded");
+    holdNext(comfy);
+    const second = await submit(anna, short, "second");
+    await untilAccepted(anna, second);
     await anna.navigate(`${address}&page=2`);
     await anna.ready();
     const third = await submit(anna, short, "third");
@@ -220,6 +237,7 @@ test.describe("a tab", () => {
       .at(-1)
       ?.tasks.map(({ label }) => label);
     expect(labels).toEqual([first, second, third]);
+    comfy.release();
     const lastPage = told(anna, "opened").at(-1)?.page;
     for (const label of [first, second, third]) {
       const here = () =>
@@ -231,9 +249,13 @@ test.describe("a tab", () => {
     expect(comfy.log.prompts).toHaveLength(3);
   });
 
-  test("whose sessionStorage is cleared is still itself when it is reloaded", async ({ openChaosTab }) => {
+  test("whose sessionStorage is cleared is still itself when it is reloaded", async ({
+    openChaosTab,
+    comfy,
+  }) => {
     const anna = await openChaosTab();
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     await untilAccepted(anna, task);
     await anna.evaluate(() => sessionStorage.clear());
     await anna.reload();
@@ -241,6 +263,7 @@ test.describe("a tab", () => {
     const [before, after] = told(anna, "opened");
     expect(after?.tabId).toBe(before?.tabId);
     expect(after?.tasks.map(({ label }) => label)).toEqual([task]);
+    comfy.release();
     await expectEnding(anna, task, "succeeded");
   });
 
@@ -284,20 +307,20 @@ test.describe("a host", () => {
   }, { annotations }) => {
     const tabs: ChaosTab[] = [];
     for (let count = 0; count < 4; count += 1) tabs.push(await openChaosTab());
-    const tasks = await Promise.all(
-      tabs.map((tab) => submit(tab, portrait({ tag: "TAG", steps: 30, delayMs: 30 }), "portrait")),
-    );
+    holdNext(comfy);
+    const tasks = await Promise.all(tabs.map((tab) => submit(tab, short, "portrait")));
     await Promise.all(tabs.map((tab, at) => untilAccepted(tab, tasks[at] as string)));
     const known = tabs.map((tab) => epochs(tab).at(-1) ?? "");
     const killedAt = await chaos.killWorker(await onlyWorker(chaos));
     await expectNewHost(tabs, known);
+    comfy.release();
 
     const noticed = tabs.map((tab) =>
       told(tab, "log").find(({ at, text }) => at >= killedAt - 50 && text.includes("the host is gone")),
     );
     const afterMs = noticed.map((one) => (one?.at ?? Number.POSITIVE_INFINITY) - killedAt);
     annotations.push({ type: "noticed after ms", description: afterMs.join(", ") });
-    expect(Math.max(...afterMs)).toBeLessThan(2_000); // 250 ms on a machine with nothing else to do
+    expect(Math.max(...afterMs)).toBeLessThan(5_000); // 250 ms on a machine with nothing else to do; by questions alone up to 15 s
     for (const [at, tab] of tabs.entries()) await expectEnding(tab, tasks[at] as string, "succeeded");
     expect(comfy.log.prompts).toHaveLength(4);
   });
@@ -312,7 +335,7 @@ test.describe("a host", () => {
     const worker = await onlyWorker(chaos);
     const many = Array.from({ length: 20 }, (_, number) => `${number}`);
     const all = Promise.all([anna, ben].map((tab) => submitAll(tab, short, many)));
-    await expect.poll(() => told(anna, "submitting").length).toBe(20);
+    await expect.poll(() => told(anna, "submitting").length, patience).toBe(20);
     await chaos.killWorker(worker);
     const [annas = [], bens = []] = await all;
     for (const label of annas) await expectEnding(anna, label, "succeeded");
@@ -325,13 +348,15 @@ test.describe("a host", () => {
     const anna = await openChaosTab();
     const ben = await openChaosTab();
     const known = epochs(anna);
-    const tasks = [await submit(anna, long, "anna"), await submit(ben, long, "ben")] as const;
+    holdNext(comfy);
+    const tasks = [await submit(anna, short, "anna"), await submit(ben, short, "ben")] as const;
     await untilAccepted(anna, tasks[0]);
     await untilAccepted(ben, tasks[1]);
     await anna.crash();
     await expectNewHost([ben], known);
     await anna.reload();
     await anna.ready();
+    comfy.release();
     await expectEnding(anna, tasks[0], "succeeded");
     await expectEnding(ben, tasks[1], "succeeded");
     expect(comfy.log.prompts).toHaveLength(2);
@@ -341,12 +366,14 @@ test.describe("a host", () => {
     const anna = await openChaosTab();
     const ben = await openChaosTab();
     const known = epochs(anna);
-    const before = await submit(anna, long, "before");
+    holdNext(comfy);
+    const before = await submit(anna, short, "before");
     await untilAccepted(anna, before);
     await chaos.hangWorker(await onlyWorker(chaos), 100_000);
     await expect.poll(() => answers(ben), patience).toBe(false);
     const after = await submit(ben, short, "after");
     await expectNewHost([anna, ben], known);
+    comfy.release();
     await expectEnding(anna, before, "succeeded");
     await expectEnding(ben, after, "succeeded");
     const carla = await openChaosTab();
@@ -372,10 +399,12 @@ test.describe("a host without IndexedDB", () => {
     const kind = () => anna.evaluate(async () => (await window.chaos.session().diagnostics()).journal);
     expect(await kind()).toBe("memory");
     const known = epochs(anna);
-    const task = await submit(anna, long, "portrait");
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
     await untilAccepted(anna, task);
     await chaos.killWorker(await onlyWorker(chaos));
     await expectNewHost([anna], known);
+    comfy.release();
     await expectEnding(anna, task, "succeeded");
     expect(comfy.log.prompts).toHaveLength(1);
   });
@@ -384,7 +413,8 @@ test.describe("a host without IndexedDB", () => {
 test.describe("a task", () => {
   test("is lost, and says why, when its server was restarted", async ({ openChaosTab, comfy }) => {
     const anna = await openChaosTab();
-    const tasks = [await submit(anna, long, "running"), await submit(anna, short, "waiting")];
+    holdNext(comfy);
+    const tasks = [await submit(anna, short, "running"), await submit(anna, short, "waiting")];
     await untilAccepted(anna, tasks[1] as string);
     comfy.restart();
     for (const task of tasks) await expectEnding(anna, task, "lost");
@@ -399,12 +429,14 @@ test.describe("a task", () => {
     comfy,
   }) => {
     const anna = await openChaosTab();
-    const running = await submit(anna, portrait({ tag: "TAG", steps: 150, delayMs: 50 }), "running");
+    holdNext(comfy);
+    const running = await submit(anna, short, "running");
     const waiting = await submit(anna, short, "waiting");
     await untilAccepted(anna, waiting);
     await fetch(`${comfy.url}/queue`, { method: "POST", body: JSON.stringify({ clear: true }) });
     await expectEnding(anna, waiting, "lost");
     expect(endings(anna, waiting)[0]?.why).toBe("removed");
+    comfy.release();
     await expectEnding(anna, running, "succeeded");
   });
 
@@ -431,10 +463,12 @@ test.describe("a task", () => {
     await expectEnding(anna, await submit(anna, short, "heard"), "succeeded");
     const opened = comfy.log.sockets.length;
     comfy.deafen();
-    const unheard = await submit(anna, portrait({ tag: "TAG", steps: 300, delayMs: 50 }), "unheard");
+    holdNext(comfy);
+    const unheard = await submit(anna, short, "unheard");
     await expect.poll(() => comfy.log.sockets.length, patience).toBeGreaterThan(opened);
+    comfy.release();
     await expectEnding(anna, unheard, "succeeded");
-    const next = await submit(anna, long, "next");
+    const next = await submit(anna, short, "next");
     await expectEnding(anna, next, "succeeded");
     const frames = () => comfy.log.sockets.at(-1)?.framesByPrompt[accepted(anna, next) ?? ""];
     expect(frames()).toBeGreaterThan(0);
@@ -478,23 +512,24 @@ test.describe("a task", () => {
 
     test("arrives after its connection broke runs once", async ({ openChaosTab, comfy, network }) => {
       const anna = await openChaosTab();
-      // A browser repeats a POST only where its connection was used before.
-      for (const one of network.connections) if (one.kind === "http") one.cut("end");
-      network.plan("POST /prompt", { fault: "deliver-late", ms: 6_000 });
+      const brokenAt: number[] = [];
+      network.onDisturbed(({ path }) => path.endsWith("/prompt") && brokenAt.push(Date.now()));
+      // Where its connection was used before, or was open already, Chromium repeats a POST by itself.
+      network.plan("POST /prompt", { fault: "deliver-late", ms: 6_000, repeats: "lost" });
       const task = await submit(anna, short, "portrait");
-      await expect.poll(() => network.planned).toBe(0);
-      expect(comfy.log.prompts).toEqual([]);
       await expectEnding(anna, task, "succeeded");
       expect(comfy.log.prompts).toHaveLength(1);
+      expect(comfy.log.prompts[0]?.acceptedAt).toBeGreaterThan((brokenAt.at(-1) as number) + 5_000);
     });
 
     test("arrives twice runs once, and its twin is counted", async ({ openChaosTab, comfy, network }) => {
       const anna = await openChaosTab();
       const running = await submit(anna, endless, "running");
       await untilAccepted(anna, running);
-      network.plan("POST /prompt", { fault: "twice" });
+      // As when the browser repeats it by itself, and the network brings the first one after all.
+      network.plan("POST /prompt", { fault: "twice", ms: 3_000 });
       const task = await submit(anna, short, "portrait");
-      await expect.poll(() => comfy.log.prompts.length).toBe(3);
+      await expect.poll(() => comfy.log.prompts.length, patience).toBe(3);
       await expectNoTwin(anna, comfy);
       await anna.evaluate((label) => window.chaos.cancel(label), running);
       await expectEnding(anna, task, "succeeded");
@@ -513,9 +548,9 @@ test.describe("a task", () => {
       network.plan("POST /prompt", { fault: "twice" });
       const task = await submit(anna, short, "portrait");
       await expectEnding(anna, task, "succeeded");
-      await expect.poll(() => comfy.log.runsOf(accepted(anna, task) ?? "")).toBe(2);
+      await expect.poll(() => comfy.log.runsOf(accepted(anna, task) ?? ""), patience).toBe(2);
       const twins = () => anna.evaluate(async () => (await window.chaos.session().diagnostics()).twins.seen);
-      await expect.poll(twins).toBe(1);
+      await expect.poll(twins, patience).toBe(1);
       await expectEnding(anna, task, "succeeded");
     });
   });

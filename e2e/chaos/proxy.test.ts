@@ -175,12 +175,27 @@ describe("a planned fault", () => {
     await vi.waitFor(() => expect(comfy.log.prompts.map(({ promptId }) => promptId)).toEqual([a]));
   });
 
-  test("delivers a request twice, for one answer", async () => {
-    proxy.plan("POST /prompt", { fault: "twice" });
-    expect(JSON.parse(await post(a))).toMatchObject({ prompt_id: a });
-    await vi.waitFor(() => expect(comfy.log.prompts.map(({ promptId }) => promptId)).toEqual([a, a]));
-    expect(promptIds).toEqual([a, a]);
+  test("loses what a browser repeats of a request that comes late, and nothing else, until it has come", async () => {
+    const prompt = portrait();
+    const again = (): Promise<string> => send("POST", "/prompt", { prompt, prompt_id: a });
+    proxy.plan("POST /prompt", { fault: "deliver-late", ms: 1_000, repeats: "lost" });
+    expect(await again()).toBe("ECONNRESET");
+    expect(await again()).toBe("ECONNRESET");
+    expect(JSON.parse(await post(b))).toMatchObject({ prompt_id: b });
+    await vi.waitFor(() => expect(promptIds).toEqual([b, a]), 5_000);
+    expect(JSON.parse(await again())).toMatchObject({ prompt_id: a });
+    expect(disturbed).toEqual(["/prompt", "/prompt"]);
   });
+
+  test.each([undefined, 50])(
+    "delivers a request twice, for one answer, the second after %s ms",
+    async (ms) => {
+      proxy.plan("POST /prompt", { fault: "twice", ...(ms === undefined ? {} : { ms }) });
+      expect(JSON.parse(await post(a))).toMatchObject({ prompt_id: a });
+      await vi.waitFor(() => expect(comfy.log.prompts.map(({ promptId }) => promptId)).toEqual([a, a]));
+      expect(promptIds).toEqual([a, a]);
+    },
+  );
 
   test("delays a request", async () => {
     proxy.plan("POST /prompt", { fault: "delay", ms: 100 });

@@ -12,13 +12,23 @@ export type Cut = "reset" | "end";
  * | `lose-request` | a reset connection | nothing |
  * | `lose-answer` | a reset connection, once the server has answered | the request |
  * | `deliver-late` | a reset connection | the request, `ms` later |
- * | `twice` | the first answer | the request, and again at once on a connection of its own |
+ * | `twice` | the first answer | the request, and again at once or `ms` later, on a connection of its own |
  * | `delay` | its answer, late | the request, `ms` later |
  * | `hang` | nothing, until the connection is thawed | the request |
  */
 export type RequestFault =
-  | { readonly fault: "lose-request" | "lose-answer" | "twice" | "hang" }
-  | { readonly fault: "deliver-late" | "delay"; readonly ms: number };
+  | { readonly fault: "lose-request" | "lose-answer" | "hang" }
+  | { readonly fault: "twice"; readonly ms?: number }
+  | { readonly fault: "delay"; readonly ms: number }
+  | {
+      readonly fault: "deliver-late";
+      readonly ms: number;
+      /**
+       * What becomes of the same bytes until then: a browser sends them again by itself, where the connection may
+       * have been closed before it got them. Default: they are a request like others.
+       */
+      readonly repeats?: "lost";
+    };
 
 /** One connection between a client and the server. */
 export interface Connection {
@@ -66,6 +76,8 @@ export async function startProxy(target: string): Promise<FaultyProxy> {
   const couriers = new Set<Socket>();
   const timers = new Set<NodeJS.Timeout>();
   let plans: { readonly on: string; readonly fault: RequestFault }[] = [];
+  /** Requests that come late, without their repeats. */
+  const alone = new Set<string>();
   let lastId = 0;
 
   const road: Road = {
@@ -78,11 +90,17 @@ export async function startProxy(target: string): Promise<FaultyProxy> {
       }, ms);
       timers.add(timer);
     },
-    take({ method, path }) {
+    take({ method, path, bytes }) {
+      const whole = bytes.toString("latin1");
+      if (alone.has(whole)) return { fault: "lose-request" };
       const on = `${method} ${path.replace(/^\/api(?=\/)/, "")}`;
-      const plan = plans.find((one) => one.on === on);
-      plans = plans.filter((one) => one !== plan);
-      return plan?.fault;
+      const fault = plans.find((one) => one.on === on)?.fault;
+      plans = plans.filter((one) => one.fault !== fault);
+      if (fault?.fault === "deliver-late" && fault.repeats) {
+        alone.add(whole);
+        road.later(fault.ms, () => alone.delete(whole));
+      }
+      return fault;
     },
     delivered(request) {
       for (const listener of deliveries) listener(request);
@@ -231,7 +249,8 @@ function createLink(id: number, near: Socket, road: Road): Link {
         break;
       case "twice":
         deliver();
-        road.carry(request);
+        if (fault.ms === undefined) road.carry(request);
+        else road.later(fault.ms, () => road.carry(request));
         break;
       case "hang":
         deliver();
