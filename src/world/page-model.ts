@@ -216,7 +216,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   function logOf(taskId: string): TaskLog {
     let log = logs.get(taskId);
     if (!log) {
-      log = { lastSeq: 0, ending: undefined, adrift: undefined, known: false, heardNode: false };
+      log = { lastSeq: 0, ending: undefined, adrift: false, known: false, heardNode: false };
       logs.set(taskId, log);
     }
     return log;
@@ -240,7 +240,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     if (!log || log.ending || event.seq <= log.lastSeq) return;
     log.lastSeq = event.seq;
     if (event.type === "warning" && (event.code === "stalled" || event.code === "not-one-server"))
-      log.adrift = event.code;
+      log.adrift = true;
     if (isEnding(event)) log.ending = event.type;
   }
 

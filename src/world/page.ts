@@ -22,7 +22,7 @@ export interface TaskLog {
   lastSeq: number;
   ending: PortTaskEvent["type"] | undefined;
   /** It is open under a warning that says that the app decides. */
-  adrift: "stalled" | "not-one-server" | undefined;
+  adrift: boolean;
   /** The host has said that it exists. */
   known: boolean;
   /** What runs has been told live. */

@@ -1,6 +1,5 @@
 import type { Answer } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { Entry } from "./book.ts";
 import type { TabModel } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
 import { type FaultKind, faultKinds, faults, heal } from "./faults.ts";
@@ -310,10 +309,6 @@ function unlock(world: World, dice: Dice): void {
   one?.page?.locks.letGo(one.lockId);
 }
 
-/** It was taken, and may be known to no server that is asked, though nothing can be seen to have happened to it. */
-const mayBeNowhere = (world: World, { acceptedAs, promptId }: Entry): boolean =>
-  world.isDivided || [...world.forgotten].some((run) => run.promptId === (acceptedAs ?? promptId));
-
 /** What is still owed, in words; empty when all is settled. */
 function owed(world: World): string[] {
   const list: string[] = [];
@@ -327,8 +322,7 @@ function owed(world: World): string[] {
     for (const entry of book.entries.values()) {
       if (entry.tabId !== page.identity.tabId || entry.dismissed) continue;
       const log = page.logs.get(entry.taskId);
-      if (log?.ending || (!entry.promised && !log?.known)) continue;
-      if (log?.adrift === "stalled" || (log?.adrift && mayBeNowhere(world, entry))) continue;
+      if (log?.ending || log?.adrift || (!entry.promised && !log?.known)) continue;
       // Without the journal nobody knows of it but a page that was told under which id it was sent.
       if (isMortal(world) && (entry.told || !page.identity.tasks.get(entry.taskId)?.promptId)) continue;
       const stage = page.host?.coordinator.tasks.get(entry.taskId)?.stage.at ?? "unknown to its host";
