@@ -1,6 +1,7 @@
 import type { Agenda } from "./agenda.ts";
 import { check } from "./book.ts";
 import type { Browser } from "./browser-model.ts";
+import type { HostModel } from "./host-model.ts";
 import type { PageModel } from "./page.ts";
 import type { PageLock } from "./page-locks.ts";
 
@@ -30,6 +31,8 @@ const clash = (one: PageLock, other: PageLock): boolean =>
 export function createLockCheck(browser: Browser, agenda: Agenda): LockCheck {
   /** How long each has been believed in error, by a page that could have known. */
   const inError = new Map<PageLock, number>();
+  /** By host, what it has granted again or to a thief. */
+  const firm = new Map<HostModel, Set<readonly string[]>>();
   let checkedAt = 0;
 
   /** Whether the host that has the name now says so, too; one that hangs has not said anything else. */
@@ -51,6 +54,9 @@ export function createLockCheck(browser: Browser, agenda: Agenda): LockCheck {
     after() {
       const passed = Math.min(agenda.now - checkedAt, 50);
       checkedAt = agenda.now;
+      for (const host of browser.hosts)
+        for (const { isFirm, serverIds } of host.state === "live" ? host.coordinator.locks.table.held : [])
+          if (isFirm) firm.set(host, (firm.get(host) ?? new Set()).add(serverIds));
       const backed: { readonly page: PageModel; readonly lock: PageLock }[] = [];
       for (const { page } of browser.tabs) {
         if (!page || page.locks.entries.size === 0) continue;
@@ -75,20 +81,11 @@ export function createLockCheck(browser: Browser, agenda: Agenda): LockCheck {
           );
     },
     lost(page, lost) {
-      const { table, startedAt = 0 } = page.host?.coordinator.locks ?? {};
-      if (!table || agenda.now - startedAt >= returnMs) return;
-      const former = browser.tabs.some(
-        (tab) =>
-          tab.page !== page &&
-          [...(tab.page?.locks.entries.values() ?? [])].some(
-            (one) => one.at === "held" && one.since < startedAt && clash(one, lost),
-          ),
-      );
-      const isStolen = table.held.some(({ lockId }) =>
-        browser.tabs.some(({ page }) => page?.locks.entries.get(lockId)?.request.steal),
-      );
+      const { startedAt = 0 } = page.host?.coordinator.locks ?? {};
+      if (!page.host || agenda.now - startedAt >= returnMs) return;
+      const others = firm.get(page.host) ?? [];
       check(
-        former || isStolen,
+        [...others].some((servers) => share(servers, lost.serverIds)),
         "mutual exclusion",
         `${page.identity.tabId} came back at once, and ${lost.request.lockId} is another's`,
       );
