@@ -2,7 +2,11 @@
  * How soon a tab knows: that its host is dead, what it missed meanwhile, and that a task has ended.
  * Chromium with a profile on disk, the journal in IndexedDB, and the simulator as server.
  *
- *   npm run bench:recovery -- [--runs 9] [--endings 300] [--no-build]
+ *   npm run bench:recovery -- [--runs 9] [--endings 60] [--no-build]
+ *
+ * An ending's time begins when the server's last frame is at the worker: what its way there takes is the simulator's
+ * (whose clock says when a frame is due, not when it is sent) and the browser's. Each run has a worker, a database and
+ * ten tasks of its own before those that count; they come one at a time, 50 ms long.
  *
  * Ends with 0 when it could measure, also where a target is missed: then it says so.
  */
@@ -22,7 +26,7 @@ const top = dirname(here);
 const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "9" },
-    endings: { type: "string", default: "300" },
+    endings: { type: "string", default: "60" },
     "no-build": { type: "boolean", default: false },
   },
 });
@@ -45,7 +49,9 @@ try {
   const rounds = [];
   for (let n = 0; n < runs; n += 1)
     for (const death of ["worker killed", "its tab crashed"]) rounds.push(await recover(n, death));
-  report(rounds, await measureEndings());
+  const told = [];
+  for (let n = 0; n < runs; n += 1) told.push(await measureEndings(n));
+  report(rounds, told);
 } catch (error) {
   console.error("Could not measure:", error);
   process.exitCode = 1;
@@ -55,11 +61,11 @@ try {
   pageServer.close();
 }
 
-async function openTab(name) {
+async function openTab(name, worker) {
   const page = await chromium.openPage(`${pageServer.origin}/pages/recovery.html`);
   const call = (method, ...args) =>
     page.evaluate(`recovery.${method}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`);
-  const { mode, journal } = await call("open", simulator.url, name);
+  const { mode, journal } = await call("open", simulator.url, name, ...(worker ? [worker] : []));
   if (mode !== "shared" || JSON.stringify(journal).includes("memory"))
     throw new Error(`Measured would be ${mode} with ${JSON.stringify(journal)}`);
   return { page, call, startMs: await page.navigationStartMs() };
@@ -90,18 +96,21 @@ async function recover(n, death) {
   };
 }
 
-/** From the server's `executing{node: null}` to the handler, task by task. */
-async function measureEndings() {
-  const tab = await openTab("endings");
+/** From `executing{node: null}` to the handler, task by task: from its arrival, and from when it was due. */
+async function measureEndings(n) {
+  const tab = await openTab(`endings-${n}`, "recovery-worker.js");
   await tab.call("endings", 10);
   const clockMs = simulatorClock();
   const heard = await tab.call("endings", endings);
-  const saidAt = new Map();
+  await tab.page.close();
+  const dueAt = new Map();
   for (const { type, promptId, at } of simulator.log.frames)
-    if (type === "executing") saidAt.set(promptId, at); // the last one names no node
-  const delays = heard.map(({ promptId, at }) => tab.startMs + at - (saidAt.get(promptId) + clockMs));
-  if (delays.some((delay) => !(delay > 0))) throw new Error(`Clocks that differ: ${Math.min(...delays)} ms`);
-  return delays;
+    if (type === "executing") dueAt.set(promptId, at); // the last one names no node
+  const sinceDueMs = heard.map(({ promptId, at }) => tab.startMs + at - (dueAt.get(promptId) + clockMs));
+  const sinceArrivalMs = heard.map(({ afterMs }) => afterMs);
+  if (heard.some(({ afterMs }, i) => !(afterMs > 0 && sinceDueMs[i] > afterMs)))
+    throw new Error("Clocks that differ: a frame was there before it was due, or told before it was there");
+  return { sinceArrivalMs, sinceDueMs };
 }
 
 /** What to add to the times in the simulator's log to have the machine's monotonic clock. */
@@ -115,7 +124,9 @@ function simulatorClock() {
   return median(offsets);
 }
 
-function report(rounds, delays) {
+function report(rounds, told) {
+  const all = (figure) => told.flatMap((run) => run[figure]);
+  const p50s = told.map(({ sinceArrivalMs }) => quantile(sinceArrivalMs, 0.5));
   const of = (figure) => rounds.map((round) => round[figure]);
   const figures = [
     { title: "a dead host noticed, median", ms: median(of("noticedMs")), target: 250 },
@@ -123,8 +134,18 @@ function report(rounds, delays) {
     { title: "until the next host answers, median", ms: median(of("answeredMs")) },
     { title: `${openTasks} endings replayed after that, median`, ms: median(of("replayedMs")), target: 1000 },
     { title: `${openTasks} endings replayed after that, worst`, ms: Math.max(...of("replayedMs")) },
-    { title: "executing{null} to the handler, p50", ms: quantile(delays, 0.5), target: 3 },
-    { title: "executing{null} to the handler, p99", ms: quantile(delays, 0.99), target: 25 },
+    {
+      title: "executing{null} arrived, to the handler, p50, median of the runs",
+      ms: median(p50s),
+      target: 3,
+    },
+    { title: "executing{null} arrived, to the handler, p50, slowest run", ms: Math.max(...p50s) },
+    {
+      title: "executing{null} arrived, to the handler, p99 of all",
+      ms: quantile(all("sinceArrivalMs"), 0.99),
+      target: 25,
+    },
+    { title: "executing{null} due at the server, to the handler, p50", ms: quantile(all("sinceDueMs"), 0.5) },
   ].map((figure) => ({
     ...figure,
     met: figure.target === undefined ? undefined : figure.ms <= figure.target,
@@ -150,7 +171,7 @@ function report(rounds, delays) {
         machine: { platform: process.platform, cpus: cpus().length, cpu: cpus()[0]?.model },
         figures,
         rounds,
-        endings: delays.length,
+        endings: { each: told.map(({ sinceArrivalMs }) => sinceArrivalMs.length), p50s },
       },
       undefined,
       2,

@@ -7,16 +7,23 @@ const workflow = (n, delay_ms = 0) => ({
   2: { class_type: "ProtoOut", inputs: { value: ["1", 0], tag: `${n} ${Math.random()}`, delay_ms } },
 });
 let session;
+let sessionName;
 let hostsMet = 0;
 let goneAt;
 let metAgainAt;
 
 globalThis.recovery = {
-  /** @param {string} server @param {string} name each round has a worker of its own */
-  async open(server, name) {
+  /**
+   * @param {string} server
+   * @param {string} name each round has a worker of its own
+   * @param {string} [worker] the file of another worker than the package's
+   */
+  async open(server, name, worker) {
+    sessionName = name;
     session = await connect({
       servers: [{ url: server, depth: Number.POSITIVE_INFINITY }],
       name,
+      ...(worker && { worker: new URL(worker, location.href) }),
       logger: {
         debug(...message) {
           if (message.some((part) => String(part).includes("the host is gone"))) goneAt ??= performance.now();
@@ -44,7 +51,7 @@ globalThis.recovery = {
     return { goneAt, metAgainAt, replayedAt: Math.max(...endings), hostsMet };
   },
 
-  /** One after the other, as their endings come: prompt ids, and when the handler heard. */
+  /** One after the other, as their endings come: when the handler heard, and how long after the frame's arrival. */
   async endings(count) {
     const heard = [];
     for (let n = 0; n < count; n += 1) {
@@ -53,9 +60,26 @@ globalThis.recovery = {
       heard.push({ promptId: task.promptId, at });
       await task.dismiss();
     }
-    return heard;
+    const arrivals = await frameArrivals();
+    return heard.map(({ promptId, at }) => ({
+      promptId,
+      at,
+      afterMs: performance.timeOrigin + at - arrivals[promptId],
+    }));
   },
 };
+
+/** By prompt: when `executing{node: null}` was at the worker. */
+function frameArrivals() {
+  const channel = new BroadcastChannel("frame-arrivals");
+  return new Promise((resolve) => {
+    channel.onmessage = ({ data }) => {
+      channel.close();
+      resolve(data);
+    };
+    channel.postMessage(`/${sessionName}`);
+  });
+}
 
 const ending = (task) =>
   new Promise((resolve, reject) => {

@@ -1,0 +1,3 @@
+/** The package's worker, and beside it what tells when frames arrive. */
+import "./frame-arrivals.js";
+import "/dist/worker.js";
