@@ -48,6 +48,21 @@ describe("a tab", () => {
     expect([next.tabId, next.secret, next.tasks]).toEqual([first.tabId, first.secret, [known(1)]]);
   });
 
+  test("writes many changes down at once, and none when others may be it", async () => {
+    vi.useFakeTimers();
+    const storage = memoryStorage();
+    const page = platform(() => storage);
+    const identity = await claimIdentity(page, "app");
+    const setItem = vi.spyOn(storage, "setItem");
+    for (let number = 1; number <= 9; number += 1) identity.saveSoon(() => [known(number)]);
+    vi.advanceTimersByTime(1_000);
+    expect(setItem).toHaveBeenCalledTimes(1);
+    identity.saveSoon(() => [known(2)]);
+    identity.release();
+    vi.advanceTimersByTime(1_000);
+    expect((await claimIdentity(page, "app")).tasks).toEqual([known(1)]);
+  });
+
   test("is new until a host has heard of it, and does not wait for a name that nobody else can have", async () => {
     const storage = memoryStorage();
     const never: LocksLike = { request: () => new Promise(() => {}) };

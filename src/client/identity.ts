@@ -12,6 +12,8 @@ const claimWaitMs = 2_000;
 /** Without Web Locks the pages of a tab ask each other: an original answers at once, unless it is busy. */
 const askMs = 500;
 
+const soonMs = 100;
+
 /** A hello has to fit into one argument of a call: a host that refused it would refuse this tab for ever. */
 const most = { tasks: 2_000, characters: 512 * 1024 };
 
@@ -32,6 +34,8 @@ export interface Identity {
   renew(): Promise<void>;
   /** Writes down what is remembered. Storage that is denied or full costs only memory across reloads. */
   save(tasks: readonly Request<KnownTask>[]): void;
+  /** The same in a moment, for many changes at once, unless this page is not that tab any more. */
+  saveSoon(tasks: () => readonly Request<KnownTask>[]): void;
   /** What another page of this tab has written since, if one has. */
   news(): readonly KnownTask[] | undefined;
 }
@@ -42,6 +46,7 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
   let isNew = remembered === undefined;
   let { tabId, secret, tasks } = remembered ?? fresh();
   let unlock: (() => void) | undefined;
+  let saving: ReturnType<typeof setTimeout> | undefined;
 
   const identity: Identity = {
     get tabId() {
@@ -79,6 +84,8 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       return unlock !== undefined;
     },
     release() {
+      clearTimeout(saving);
+      saving = undefined;
       unlock?.();
       unlock = undefined;
     },
@@ -99,6 +106,12 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       } catch {
         // Denied or full: the host still knows the tab for as long as this page lives.
       }
+    },
+    saveSoon(known) {
+      saving ??= setTimeout(() => {
+        saving = undefined;
+        identity.save(known());
+      }, soonMs);
     },
     news() {
       const now = stored(platform, name);

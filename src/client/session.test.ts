@@ -33,6 +33,16 @@ describe("submit", () => {
     expect(remembered(page.storage)).toEqual([]);
   });
 
+  test("of hundreds remembers all of them, and does not write all down for each", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const setItem = vi.spyOn(page.storage, "setItem");
+    const tasks = await Promise.all(Array.from({ length: 300 }, () => session.submit(workflow)));
+    await expect.poll(() => remembered(page.storage)).toHaveLength(300);
+    expect(new Set(tasks.map(({ id }) => id)).size).toBe(300);
+    expect(setItem.mock.calls.length).toBeLessThan(250);
+  });
+
   test.each<[string, unknown, object, string]>([
     ["a number that JSON lacks", { "1": { class_type: "A", inputs: { a: NaN } } }, {}, "workflow-invalid"],
     ["extra data with a number that JSON lacks", workflow, { extraData: { a: Infinity } }, "invalid-option"],

@@ -7,6 +7,9 @@ import { type Identity, newest } from "./identity.ts";
 import { createTask } from "./task.ts";
 import { createTaskLog, type TaskLog } from "./task-log.ts";
 
+/** With so many open tasks it is not each change that is written down; the host's journal has it at once. */
+const many = 100;
+
 /** The tab's tasks as this page knows them, and what of them is to outlive the page or its host. */
 export interface TaskBook {
   readonly tasks: ReadonlyMap<string, Task>;
@@ -75,7 +78,11 @@ export function createTaskBook(
     return task;
   }
 
-  const save = (): void => identity.save(book.known());
+  function save(): void {
+    // All of it is written each time: with many tasks, one after the other, a page would do nothing else.
+    if (open.size < many) identity.save(book.known());
+    else identity.saveSoon(book.known);
+  }
 
   function saveChange(): void {
     save();
