@@ -1,3 +1,4 @@
+import type { Frame } from "@playwright/test";
 import type { Simulator } from "../src/simulator/http-server.ts";
 import { expect, type Tab, tabOn, test } from "./fixtures.ts";
 import { blocked, failing, picture, portrait, same, talking } from "./workflows.ts";
@@ -299,4 +300,38 @@ test("a prompt that the app posted itself becomes a task of the tab, and of no o
     [server.url, promptId] as const,
   );
   expect(stolen).toBe("not-found");
+});
+
+test("a page and a frame in it are two tabs, and each is itself again after a reload", async ({
+  openTab,
+  server,
+}) => {
+  const options = { servers: [server.url] };
+  const own = () =>
+    window.tab
+      .session()
+      .tasks()
+      .map(({ id }) => id);
+  const outer = await openTab();
+  const { page } = outer;
+  const embed = async () => {
+    await page.evaluate(() => {
+      document.body.append(Object.assign(document.createElement("iframe"), { src: location.href }));
+    });
+    await expect.poll(() => page.frames().length).toBe(2);
+    const frame = page.frames()[1] as Frame;
+    await frame.waitForFunction(() => window.tab !== undefined);
+    const { tabId } = await frame.evaluate((given) => window.tab.open(given), options);
+    return { frame, tabId };
+  };
+  const inner = await embed();
+  const outerTask = await outer.submit(portrait());
+  const innerTask = await inner.frame.evaluate((given) => window.tab.submit(given), portrait());
+  await outer.ending(outerTask);
+  await page.reload();
+  await page.waitForFunction(() => window.tab !== undefined);
+  const { tabId } = await page.evaluate((given) => window.tab.open(given), options);
+  const again = await embed();
+  expect([tabId, again.tabId]).toEqual([outer.tabId, inner.tabId]);
+  expect([await page.evaluate(own), await again.frame.evaluate(own)]).toEqual([[outerTask], [innerTask]]);
 });
