@@ -218,7 +218,7 @@ export const mutants: readonly Mutant[] = [
     "reconcile",
     500,
     "what is not in the queue is lost",
-    "lookUpHistory(c, server, task, purpose.startedAt);",
+    "lookUpHistory(c, server, task, queue.isWhole ? purpose.startedAt : notAsked);",
     'settle(c, task, { type: "lost", reason: "removed" });',
   ),
   core(
@@ -365,7 +365,7 @@ export const mutants: readonly Mutant[] = [
     "absence",
     500,
     "a task whose tab is gone is never cancelled",
-    "if (task.cancelAt !== undefined) stopTask(c, task);",
+    'if (cancelAt !== undefined) c.effects.push({ do: "probe-tab", tabId, task: id });',
     "",
   ),
   core(
