@@ -34,6 +34,7 @@ function openPage(storage: Storage = memoryStorage()) {
   const platform = {
     locks: workers.openLocks(),
     openChannel: undefined,
+    frame: "",
     storage: () => storage,
     sharedStorage: () => sharedStorage,
     makeShared: sharedHost,
