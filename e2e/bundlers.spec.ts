@@ -16,6 +16,8 @@ interface Case {
   readonly bundle: (app: App) => void;
   /** The README's line for bundlers that leave the worker's address alone. */
   readonly copiesWorker?: true;
+  /** Also in `npm test`: one that follows the worker's address, and one that does not. */
+  readonly isShort?: true;
 }
 
 const withWorkerOption = (example: string): string =>
@@ -82,6 +84,7 @@ const cases: Readonly<Record<string, Case>> = {
   "webpack 5": {
     packages: webpack,
     bundle: webpackBuild,
+    isShort: true,
   },
   "webpack 5, with a worker file of the app's own": {
     packages: webpack,
@@ -91,6 +94,7 @@ const cases: Readonly<Record<string, Case>> = {
   "Rollup 4": {
     packages: ["rollup@4.68.7", "@rollup/plugin-node-resolve@16.0.3"],
     copiesWorker: true,
+    isShort: true,
     bundle(app) {
       app.write({ "rollup.config.js": rollupConfig });
       app.run("rollup", "-c", "--silent");
@@ -134,8 +138,8 @@ const cases: Readonly<Record<string, Case>> = {
 
 test.describe.configure({ timeout: 240_000 });
 
-for (const [bundler, { packages, files, bundle, copiesWorker }] of Object.entries(cases))
-  test(`the package runs in two tabs when bundled by ${bundler}`, async ({
+for (const [bundler, { packages, files, bundle, copiesWorker, isShort }] of Object.entries(cases))
+  test(`the package runs in two tabs when bundled by ${bundler}`, { tag: isShort ? "@short" : [] }, async ({
     comfy,
     context,
     makeApp,

@@ -4,7 +4,7 @@ import { type ChaosReport, runChaos } from "./chaos/run.ts";
 
 /** `npm run chaos` sets these; else it is a short run that is the same every time. */
 const seed = Number(process.env.CHAOS_SEED ?? 1);
-const lastsMs = Number(process.env.CHAOS_SECONDS ?? 25) * 1000;
+const lastsMs = Number(process.env.CHAOS_SECONDS ?? 40) * 1000;
 
 test("of tabs that work through chaos, none loses a task, gets another's, or has one twice", async ({
   chaos,

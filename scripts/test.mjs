@@ -22,8 +22,9 @@ const parts = {
     "npx playwright test many-tabs many-servers server-locks access hostile-tab journal mixed-load package compat.spec examples upgrading",
   ],
   engines: ["npx playwright test -c e2e/engines/playwright.config.ts --grep @short"],
-  bundlers: ["npx playwright test bundlers --project built"],
-  faults: ["npx vite build --logLevel warn", "npx playwright test faults chaos"],
+  faults: ["npx playwright test faults.spec chaos.spec"],
+  bundlers: ["npx playwright test bundlers.spec --project built --grep @short"],
+  "all-bundlers": ["npx playwright test bundlers.spec --project built"],
 };
 
 const named = process.argv.slice(2);
@@ -33,12 +34,10 @@ if (unknown) {
   process.exit(1);
 }
 
-// The browser's fault tests last minutes, and one fails now and then on a busy machine (a POST that arrives after
-// its connection broke); they are run by name. The bundlers are installed from the registry.
-const byName = ["bundlers", "faults"];
-const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => !byName.includes(name));
+const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => name !== "all-bundlers");
 if (wanted.includes("engines")) for (const name of ["chromium", "firefox", "webkit"]) provide(name); // the tests say which is not there
-if (["e2e", ...byName].some((name) => wanted.includes(name))) process.env.CHROMIUM = provideChromium();
+if (["e2e", "faults", "bundlers", "all-bundlers"].some((name) => wanted.includes(name)))
+  process.env.CHROMIUM = provideChromium();
 
 // What was just built is what the browser's tests load.
 if (wanted.includes("package")) process.env.PUBLISHED = "1";

@@ -59,10 +59,20 @@ function appIn(folder: string): App {
   };
 }
 
-/** Packages from the registry, or from npm's cache of it. */
+/**
+ * Packages from the registry, or from npm's cache of it.
+ * @throws Error that says that the registry is what fails, not the package
+ */
 export function install(app: App, packages: readonly string[]): void {
-  const quiet = ["--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"];
-  execute("npm", ["install", ...quiet, "--save-dev", ...packages], app.folder, 180_000);
+  const quiet = ["--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline", "--fetch-retries=1"];
+  try {
+    execute("npm", ["install", ...quiet, "--save-dev", ...packages], app.folder, 180_000);
+  } catch (error) {
+    const names = packages.join(", ");
+    throw new Error(`npm could not install ${names}: is the registry to be reached? It says why above.`, {
+      cause: error,
+    });
+  }
 }
 
 /** Packages of this repository that an app of it may use as they are. */
