@@ -320,7 +320,8 @@ test.describe("a host", () => {
     );
     const afterMs = noticed.map((one) => (one?.at ?? Number.POSITIVE_INFINITY) - killedAt);
     annotations.push({ type: "noticed after ms", description: afterMs.join(", ") });
-    expect(Math.max(...afterMs)).toBeLessThan(5_000); // 250 ms on a machine with nothing else to do; by questions alone up to 15 s
+    // By its lock, not by its silence. How soon is measured by bench/recovery: a busy machine gives no bound.
+    for (const one of noticed) expect(one?.text).toContain("its lock is free");
     for (const [at, tab] of tabs.entries()) await expectEnding(tab, tasks[at] as string, "succeeded");
     expect(comfy.log.prompts).toHaveLength(4);
   });
