@@ -23,7 +23,7 @@ export interface ChaosBrowser {
   onTold(listener: (told: Told, tab: ChaosTab) => void): void;
   /** SharedWorkers that are alive. */
   workers(): Promise<{ targetId: string; title: string }[]>;
-  /** The pages are not told. @returns when it was done, in epoch milliseconds */
+  /** The pages are not told. @returns when it was ordered, in epoch milliseconds: they may know before we do */
   killWorker(targetId: string): Promise<number>;
   /** It does nothing for so long, and then goes on as if nothing had been. */
   hangWorker(targetId: string, ms: number): Promise<void>;
@@ -117,8 +117,9 @@ export async function startBrowser(executable: string, profile: string): Promise
       return targetInfos;
     },
     async killWorker(targetId) {
+      const at = Date.now();
       await cdp.send("Target.closeTarget", { targetId });
-      return Date.now();
+      return at;
     },
     async hangWorker(targetId, ms) {
       const memory = "new WebAssembly.Memory({ shared: true, initial: 1, maximum: 1 }).buffer";
