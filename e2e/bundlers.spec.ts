@@ -16,7 +16,7 @@ interface Case {
   readonly bundle: (app: App) => void;
   /** The README's line for bundlers that leave the worker's address alone. */
   readonly copiesWorker?: true;
-  /** Also in `npm test`: one that follows the worker's address, and one that does not. */
+  /** One that follows the worker's address, and one that does not, for whoever has no time for all. */
   readonly isShort?: true;
 }
 
