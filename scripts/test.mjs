@@ -35,8 +35,8 @@ if (unknown) {
   process.exit(1);
 }
 
-// The bundlers are installed from the registry, which takes as long as it takes. Chaos wants a machine with time to
-// spare: where the disk keeps the journal waiting, it goes on in memory, and what dies with it counts as lost.
+// The bundlers are installed from the registry, which takes as long as it takes. Chaos has failed where two
+// cores had the work of twenty: tasks were gone after a reload, and it is not known yet why.
 const byName = ["chaos", "bundlers", "all-bundlers"];
 const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => !byName.includes(name));
 if (wanted.includes("engines")) for (const name of ["chromium", "firefox", "webkit"]) provide(name); // the tests say which is not there
