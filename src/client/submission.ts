@@ -8,9 +8,9 @@ import { cancelAfter, demand, invalidOption } from "./options.ts";
 import type { Page } from "./page.ts";
 
 /**
- * Finds before anything is sent what could not be done.
+ * What goes to the host of a workflow's options, which checks what is JSON.
  *
- * @throws {@link ComfyTabsError} `workflow-invalid`, `invalid-option`, `not-found`
+ * @throws {@link ComfyTabsError} `invalid-option`
  */
 export function checkSubmission(
   workflow: Workflow,
@@ -34,7 +34,11 @@ export function checkSubmission(
   };
 }
 
-/** What JSON would change without a word is found here; all else about a workflow the host knows. */
+/**
+ * What JSON would change without a word is found here; all else about a workflow the host knows.
+ *
+ * @throws {@link ComfyTabsError} `workflow-invalid`
+ */
 export function workflowJson(workflow: Workflow): string {
   const problem = checkPlainData(workflow, "");
   if (problem) throw new ComfyTabsError(problem.code, problem.message, { path: problem.path });
