@@ -438,6 +438,24 @@ describe("a host that lost a task to another one", () => {
     expect(posts(first)).toHaveLength(0);
   });
 
+  test("does not send once more what the other one has just sent once more", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    first.openSocket();
+    anna.submit("portrait");
+    first.reply("/prompt", { failure: "network" });
+    const second = successor(journal);
+    second.tab("anna");
+    second.openSocket();
+    nobodyKnows(second, 70_000);
+    expect(posts(second)).toHaveLength(1);
+    nobodyKnows(first, 50_000);
+    first.tab("anna");
+    nobodyKnows(first, 30_000);
+    expect(posts(first)).toHaveLength(0);
+  });
+
   test("looks for what the other one has sent where a page that is gone had asked for its tasks", () => {
     const journal = journalModel();
     const first = scriptedHost({ journal, journalKind: "indexeddb" });

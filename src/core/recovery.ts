@@ -272,7 +272,7 @@ function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEnt
   if (entry.posts <= postsOf(task)) return;
   const { at } = task.stage;
   // An ending that nobody has written yet was decided without this POST.
-  const isHere = at === "journalling" || at === "waiting" || at === "committing" || at === "settling";
+  const isHere = ["journalling", "waiting", "committing", "unsure", "settling"].includes(at);
   const isSought = task.adopted && at === "queued";
   if ((!isHere && !isSought) || task.accepted || entry.settledAt !== undefined) return;
   if (entry.serverKey === undefined) return;
