@@ -375,13 +375,6 @@ export const mutants: readonly Mutant[] = [
     "if (task.cancelAt === undefined || isOver(task)) continue;",
     "if (task.cancelAt !== undefined || isOver(task)) continue;",
   ),
-  core(
-    "cancel",
-    2000,
-    "a cancellation is sent before the journal has it",
-    'cancel.intent = "written";',
-    'cancel.intent = "journalled";\n  pursueCancel(c, task);',
-  ),
 
   core(
     "coordinator",
@@ -401,13 +394,6 @@ export const mutants: readonly Mutant[] = [
   ),
 
   // Two hosts at once
-  core(
-    "recovery",
-    10_000,
-    "a host that was left believes a page that is gone, and sends what another one has sent",
-    "if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);",
-    "",
-  ),
   core(
     "recovery",
     500,
