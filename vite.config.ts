@@ -47,6 +47,7 @@ export default defineConfig({
         "e2e/pages/journal.html",
         "e2e/pages/chaos.html",
         "e2e/pages/engine.html",
+        "e2e/pages/framed.html",
       ]
         .map((page) => resolve(root, page))
         .filter((page) => existsSync(page)),

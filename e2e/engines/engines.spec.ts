@@ -19,6 +19,7 @@ for (const place of Object.keys(hosts) as Place[])
           test.skip(needs === "crash" && engineName !== "chromium", "this engine's tabs cannot be crashed");
           const url = `http://${hosts[place]}:${port}/e2e/pages/engine.html`;
           await run({
+            engineName,
             mode,
             place,
             comfy,

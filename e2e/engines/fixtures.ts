@@ -32,7 +32,8 @@ export const test = base.extend<
       await build({ logLevel: "error" });
       const server = await preview({
         logLevel: "error",
-        preview: { port: 0, host: "127.0.0.1", allowedHosts: [insecureHost] },
+        // A sandboxed frame has an origin of its own, which is no host's, and loads its scripts from elsewhere.
+        preview: { port: 0, host: "127.0.0.1", allowedHosts: [insecureHost], cors: { origin: "*" } },
       });
       await use(Number(new URL(server.resolvedUrls?.local[0] ?? "").port));
       await new Promise((closed) => server.httpServer.close(closed));

@@ -3,8 +3,15 @@ import { findBrowser } from "../../scripts/browsers.mjs";
 import { chromiumArgs } from "../chromium-args.ts";
 import { type Engine, type EngineName, type EngineTab, insecureHost } from "./engine.ts";
 
-/** Chromium and Firefox as the system has them, or any of the three as Playwright brings it. */
-export async function launchByPlaywright(name: EngineName): Promise<Engine> {
+/**
+ * Chromium and Firefox as the system has them, or any of the three as Playwright brings it.
+ *
+ * @param preferences Firefox's, by their names in `about:config`
+ */
+export async function launchByPlaywright(
+  name: EngineName,
+  preferences: Record<string, string | number | boolean> = {},
+): Promise<Engine> {
   const executablePath = findBrowser(name);
   if (!executablePath) throw new Error(`There is no ${name}.`);
   const launch: Record<EngineName, [BrowserType, LaunchOptions]> = {
@@ -19,7 +26,7 @@ export async function launchByPlaywright(name: EngineName): Promise<Engine> {
       {
         // Mozilla's own build, by WebDriver BiDi; Playwright's build speaks a language of its own.
         ...(executablePath === firefox.executablePath() ? {} : { channel: "moz-firefox" }),
-        firefoxUserPrefs: { "network.dns.localDomains": insecureHost },
+        firefoxUserPrefs: { "network.dns.localDomains": insecureHost, ...preferences },
       },
     ],
     webkit: [webkit, {}],

@@ -3,12 +3,14 @@ import type { HostMode } from "../../src/protocol/session-api.ts";
 import type { Simulator } from "../../src/simulator/http-server.ts";
 import type { OpenInEngine } from "../pages/engine.ts";
 import { portrait, talking } from "../workflows.ts";
+import type { EngineName } from "./engine.ts";
 import type { Seat } from "./seat.ts";
 
 /** `insecure`: a plain `http://` address that is not this machine's own, as on a LAN. There are no Web Locks. */
 export type Place = "secure" | "insecure";
 
 export interface World {
+  readonly engineName: EngineName;
   readonly mode: HostMode;
   readonly place: Place;
   readonly comfy: Simulator;
@@ -115,6 +117,16 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: "keeps its host over a reload as the only tab in Chromium, and has another one elsewhere",
+    holdsIn: (mode, place) => mode === "shared" && place === "secure",
+    async run({ engineName, open }) {
+      const anna = await open();
+      const { epoch } = await anna.diagnostics();
+      await anna.reload();
+      expect((await anna.diagnostics()).epoch === epoch).toBe(engineName === "chromium");
+    },
+  },
+  {
     name: "has its tasks cancelled when it is closed for good, and nobody else's",
     // A tab that is alone takes its worker along: who cancels is another tab's worker, some time later.
     holdsIn: (mode) => mode === "shared",
@@ -158,6 +170,27 @@ export const scenarios: readonly Scenario[] = [
       await anna.reload();
       expect(anna.tabId).toBe(tabId);
       await ends(anna, task, "succeeded");
+      expect(runsOf(comfy)).toBe(1);
+    },
+  },
+  {
+    name: "has its server locked no longer when it crashed and has been silent for minutes, while its task goes on",
+    needs: "crash",
+    holdsIn: (mode, place) => mode === "shared" && place === "insecure",
+    lasts: 500_000,
+    async run({ comfy, open }) {
+      const ben = await open();
+      const anna = await open({ whenTabGone: { cancelAfterMs: 500 } });
+      const task = await anna.submit(portrait({ tag: "crashed", steps: 9_000, delayMs: 50 }), "crashed");
+      await isRunning(anna, task);
+      expect(await anna.lock(comfy.url)).toBe(true);
+      await anna.crash();
+      expect(await ben.lock(comfy.url)).toBe(false);
+      await expect.poll(() => ben.lock(comfy.url), { timeout: 420_000, intervals: [5_000] }).toBe(true);
+      await anna.reload();
+      expect(await anna.statusOf(task)).toBe("running");
+      expect(await anna.cancel(task)).toBe(true);
+      await ends(anna, task, "cancelled");
       expect(runsOf(comfy)).toBe(1);
     },
   },

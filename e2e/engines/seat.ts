@@ -14,6 +14,8 @@ export interface Seat {
   /** All that the page was told since it was loaded; once is what is promised. */
   endingsOf(taskId: string): Promise<string[]>;
   diagnostics(): Promise<Diagnostics>;
+  /** For itself alone, for good, if nobody has it. @returns whether it has it now */
+  lock(server: string): Promise<boolean>;
   endWorkers(): Promise<void>;
   /** Also back to life after a crash. @param options other ones than before */
   reload(options?: Partial<OpenInEngine>): Promise<void>;
@@ -64,6 +66,11 @@ export async function takeSeat(
         .filter((one) => one.taskId === taskId && isEnding(one as never))
         .map(({ type }) => type),
     diagnostics: () => tab.evaluate(() => window.engine.session().diagnostics()),
+    lock: (server) =>
+      tab.evaluate(async (id) => {
+        const lock = await window.engine.session().lockServer(id, { mode: "exclusive", ifAvailable: true });
+        return lock !== null;
+      }, server),
     endWorkers: () => tab.evaluate(() => window.engine.endWorkers()),
     async reload(other = {}) {
       options = { ...options, ...other };
