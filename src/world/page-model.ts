@@ -172,6 +172,11 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         greeted(made, welcome);
         if (!means.hasLocks) ping();
       });
+      // What is stored may be older: a page saves at endings, and says what it has heard.
+      for (const [taskId, log] of logs) {
+        const task = page.identity.tasks.get(taskId);
+        if (task) page.identity.tasks.set(taskId, { ...task, lastSeq: Math.max(task.lastSeq, log.lastSeq) });
+      }
       const known = helloOf(page.identity, means);
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
