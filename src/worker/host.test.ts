@@ -99,6 +99,7 @@ function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings 
     newRequest: undefined,
     locks,
     isLockFree: undefined,
+    openChannel: undefined,
     afterThisTask: (then) => setImmediate(then),
     log: (_level, message) => log.push(message),
   });

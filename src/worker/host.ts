@@ -1,8 +1,8 @@
 import { createCoordinator, step } from "../core/coordinator.ts";
 import type { PortKey } from "../core/facts.ts";
 import { build } from "../protocol/build.ts";
-import type { Epoch, TabId } from "../protocol/ids.ts";
-import { appName, hostLock, identityLock } from "../protocol/names.ts";
+import type { Epoch } from "../protocol/ids.ts";
+import { hostLock } from "../protocol/names.ts";
 import type { HostMode } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
 import type { PortLike } from "./endpoint.ts";
@@ -12,6 +12,7 @@ import { createRuntime, type Runtime } from "./runtime.ts";
 import type { UploadRequestLike } from "./server/files.ts";
 import type { BlockOf, FetchLike } from "./server/http.ts";
 import { createSockets, type OpenSocket } from "./server/socket.ts";
+import { isTabThere } from "./tab-probe.ts";
 import { after } from "./timers.ts";
 import { createTransfers, type Transfers } from "./transfers.ts";
 
@@ -31,6 +32,7 @@ export interface Realm {
   readonly locks: LocksLike | undefined;
   /** Whether nobody holds the lock, nor waits for it. Undefined where it cannot be told. */
   readonly isLockFree: ((name: string) => Promise<boolean>) | undefined;
+  readonly openChannel: ((name: string) => BroadcastChannel) | undefined;
   readonly afterThisTask: (then: () => void) => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
@@ -71,9 +73,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,
-    isTabThere: async (tabId) =>
-      (await realm.isLockFree?.(identityLock(appName(realm.name), tabId as TabId)).catch(() => true)) ===
-      false,
+    isTabThere: (tabId) => isTabThere(realm, tabId),
     afterThisTask: realm.afterThisTask,
     log,
   });

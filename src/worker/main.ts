@@ -34,6 +34,7 @@ const host = createHost({
   newRequest: typeof XMLHttpRequest === "undefined" ? undefined : () => new XMLHttpRequest(),
   locks: (navigator as { locks?: LocksLike }).locks,
   isLockFree: (navigator as { locks?: LockManager }).locks && isLockFree,
+  openChannel: typeof BroadcastChannel === "undefined" ? undefined : (name) => new BroadcastChannel(name),
   afterThisTask(then) {
     waiting.push(then);
     ticks.port2.postMessage(null);

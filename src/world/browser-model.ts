@@ -93,7 +93,8 @@ export function createBrowser(browser: BrowserMeans): Browser {
       wall,
       isDead: (other) =>
         hasLocks && hosts.every((one) => one.epoch !== other || one.state === "dead" || one.isLeft),
-      isTabThere: (tabId) => hasLocks && !isFree(tabId),
+      // Without locks it has to answer.
+      isTabThere: (tabId) => !isFree(tabId) && (hasLocks || !claims.get(tabId)?.isStill),
       note: note && ((fact, effects) => note(epoch, fact, effects)),
     });
     hosts.push(host);

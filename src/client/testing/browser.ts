@@ -63,6 +63,7 @@ export function createBrowser({
       newRequest: undefined,
       locks: hasLocks ? own : undefined,
       isLockFree: hasLocks ? async (lock) => !locks.isHeld(lock) : undefined,
+      openChannel: hasChannels ? (channel) => channels.open(channel) : undefined,
       afterThisTask: (then) => setImmediate(() => alive && then()),
       log: (_level, message) => log(message),
     });
