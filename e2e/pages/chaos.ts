@@ -108,6 +108,9 @@ async function hear(task: Task, event: TaskEvent): Promise<void> {
     case "accepted":
       tell({ kind: "accepted", label, promptId: event.promptId });
       return;
+    case "warning":
+      tell({ kind: "log", text: `${label} is warned: ${event.code}` });
+      return;
     case "succeeded": {
       const outputs = Object.values(event.result.outputs) as { text?: string[] }[];
       ended("succeeded", { texts: outputs.flatMap(({ text = [] }) => text) });
@@ -172,7 +175,8 @@ async function takeTurn({ open, workflows, cancelled, kept }: WorkPlan): Promise
     const label = await submit(workflows[submitted % workflows.length] as object);
     if (Math.random() < cancelled) void cancel(label).catch(noteFailure);
   }
-  const { epoch, outbox, twins } = await current().diagnostics();
+  const { epoch, journal, outbox, twins } = await current().diagnostics();
+  if (journal !== "indexeddb") tell({ kind: "log", text: `the journal of ${epoch} is in ${journal}` });
   tell({ kind: "outbox", ...outbox });
   if (twins.seen > 0) tell({ kind: "twins", epoch, ...twins });
 }

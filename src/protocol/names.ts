@@ -37,4 +37,5 @@ export const journalName = (worker: string): string =>
   `comfy-tabs/${appName(worker)}/journal/${journalSchema}`;
 
 /** The `name` that an app gave to `connect`, of a worker's. */
-export const appName = (worker: string): string => worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, "");
+export const appName = (worker: string): string =>
+  decodeURIComponent(worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, ""));
