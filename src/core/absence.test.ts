@@ -60,6 +60,22 @@ describe("a task whose tab has gone", () => {
     expect(cancels(next)).toEqual([]);
   });
 
+  test("is sent when the tab comes to a host that had it from the journal before", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    const { promptId } = anna.submit("portrait", { server: comfy.id, cancelAfterMs: 30_000 });
+    left(first, anna.port);
+    const tabsElsewhere = new Set(["tab-anna"]);
+    const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", tabsElsewhere });
+    next.now = 45_000;
+    next.take({ type: "host-started" });
+    expect(next.coordinator.tasks.size).toBe(1);
+    next.tab("anna");
+    next.openSocket();
+    expect(next.pending("/prompt").map(({ body }) => body?.includes(promptId))).toEqual([true]);
+  });
+
   test("goes on when its tab comes back in time", () => {
     const { host, anna } = running(30_000);
     left(host, anna.port);

@@ -78,6 +78,11 @@ function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: Jo
 function claimBack(c: Coordinator, tab: Tab, mine: Task, entry: JournalEntry): void {
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
+  // It may have come out of the journal before its tab, which alone says where it may go.
+  if (mine.stage.at === "waiting") {
+    mine.candidates = candidatesOf(tab, entry);
+    wait(c, mine);
+  }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
   // The owner may have said it there.
   if (entry.cancelWanted) mine.cancel ??= newCancel("journalled");
