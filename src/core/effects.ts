@@ -15,7 +15,7 @@ export type Effect =
   | { readonly do: "close-socket"; readonly socket: SocketKey }
   /** Is the host of this epoch dead? Only its lock tells, and only where it is granted without stealing. */
   | { readonly do: "probe-host"; readonly epoch: string; readonly server: ServerKey }
-  /** Whether any page holds that tab's identity; without Web Locks none is known to. */
+  /** Is any page that tab? It holds the tab's identity, or says so where there are no locks. */
   | { readonly do: "probe-tab"; readonly tabId: string; readonly task: string }
   | { readonly do: "send-text"; readonly socket: SocketKey; readonly text: string }
   | {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { build } from "./build.ts";
 import type { Epoch, PortId, TabId } from "./ids.ts";
 import {
+  appName,
   generationKey,
   hostLock,
   identityKey,
@@ -43,6 +44,12 @@ describe("a name that many tabs must agree on", () => {
     expect(new Set(names).size).toBe(4);
     expect(new Set(names.map(journalName)).size).toBe(3);
     expect(journalName(workerName("x#2", 2))).toBe(journalName(workerName("x#2")));
+  });
+
+  test("leads back from a worker to the name that its app gave, whatever that is, and whoever named the worker", () => {
+    for (const name of ["atelier", "x#2", "100%", "a%23b"])
+      expect([appName(workerName(name)), appName(workerName(name, 3))]).toEqual([name, name]);
+    expect(appName("100%")).toBe("100%");
   });
 
   test("is the same each time", () => {

@@ -38,4 +38,4 @@ export const journalName = (worker: string): string =>
 
 /** The `name` that an app gave to `connect`, of a worker's. */
 export const appName = (worker: string): string =>
-  decodeURIComponent(worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, ""));
+  worker.replace(/^comfy-tabs\/\d+\/|#\d+$/g, "").replace(/%2[35]/g, decodeURIComponent);

@@ -73,7 +73,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,
-    isTabThere: (tabId) => isTabThere(realm, tabId),
+    isTabThere: (tabId) => isTabThere(realm, tabId).catch(() => false),
     afterThisTask: realm.afterThisTask,
     log,
   });

@@ -38,6 +38,7 @@ export interface RuntimeMeans {
   readonly transfers: () => Transfers;
   /** Whether the host of this epoch is known to be dead. Never rejects. */
   readonly isDead: (epoch: string) => Promise<boolean>;
+  /** Whether a page is known to be this tab. Never rejects. */
   readonly isTabThere: (tabId: string) => Promise<boolean>;
   /** Calls back in a task of its own, after what is already waiting. */
   readonly afterThisTask: (then: () => void) => void;
