@@ -134,6 +134,7 @@ for (const [what, preferences, own, ofAnotherSite] of [
   ["opens private windows only", { "browser.privatebrowsing.autostart": true }, asUsual, asUsual],
 ] as const)
   test(`a Firefox that ${what} has tasks done, and says how`, async ({ engineName, comfy, port }) => {
+    // The other engines' drivers cannot set them; the README's support table says what was tried where.
     test.skip(engineName !== "firefox", "the preferences are Firefox's");
     test.setTimeout(180_000);
     const engine = await launchByPlaywright("firefox", preferences);
