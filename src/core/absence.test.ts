@@ -85,6 +85,21 @@ describe("a task whose tab has gone", () => {
     expect(cancels(host)).toEqual([]);
   });
 
+  test("is cancelled in time also when its tab came back only for a moment, before the journal had answered", () => {
+    const { host, anna } = running(30_000);
+    left(host, anna.port);
+    host.pass(25_000);
+    host.holdJournal("all");
+    left(host, host.tab("anna").port);
+    host.pass(10_000);
+    expect(cancels(host)).toEqual([]);
+    host.releaseJournal();
+    host.pass(29_000);
+    expect(cancels(host)).toEqual([]);
+    host.pass(2_000);
+    expect(cancels(host)).toHaveLength(1);
+  });
+
   test("is not cancelled when it came back under the next host, which says so in the journal", () => {
     const { host, anna, journal } = running(30_000);
     left(host, anna.port);

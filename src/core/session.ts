@@ -65,6 +65,8 @@ export function tabClaimed(
   writeHeld(c, tab);
   if (!stillThere) {
     if (tab.ports.size > 0) return;
+    // It was here a moment ago: what it wanted for its end counts from now.
+    tabReturned(c, tab);
     tabLeft(c, tab);
     releaseServers(c, tab);
     return;

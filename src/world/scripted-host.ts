@@ -30,7 +30,7 @@ export interface ScriptedHost {
   readonly effects: Effect[];
   take(fact: Fact): readonly Effect[];
   /** Writes are done, and not answered until they are released. */
-  holdJournal(): void;
+  holdJournal(what?: "writes" | "all"): void;
   releaseJournal(): void;
   /** Lets time pass, with every wake-up on the way. */
   pass(ms: number): void;
@@ -118,6 +118,7 @@ export function scriptedHost({
   const unanswered = new Map<number, Request>();
   const ordered = new Map<string, number>();
   let held: Fact[] | undefined;
+  let holdsClaims = false;
   let lastPort = 0;
   let lastCall = 0;
   let wakeAt: number | undefined;
@@ -165,7 +166,7 @@ export function scriptedHost({
         return;
       case "claim-journal": {
         const entries = journal.claim(effect.tabId, effect.tabSecret);
-        next.push({ type: "journal-claimed", claim: effect.claim, entries });
+        (holdsClaims && held ? held : next).push({ type: "journal-claimed", claim: effect.claim, entries });
         return;
       }
       case "claim-overdue":
@@ -195,8 +196,9 @@ export function scriptedHost({
     now: 0,
     effects,
     take,
-    holdJournal() {
+    holdJournal(what = "writes") {
       held = [];
+      holdsClaims = what === "all";
     },
     releaseJournal() {
       const answers = held ?? [];
