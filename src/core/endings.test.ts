@@ -306,15 +306,63 @@ describe("a task that nobody knows any more", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
   });
 
-  test("without a cause stays open under a warning, and can be dismissed", () => {
-    const { host, anna, promptId, taskId } = started();
-    for (const _ of [1, 2, 3]) {
-      host.pass(20_000);
-      host.reply("/queue", { queue_running: [], queue_pending: [] });
-      host.reply(`/history/${promptId}`, {});
+  test("without a cause, on a socket that hears, stays open under a warning, and can be dismissed", () => {
+    const setting = queued();
+    const { host, anna, taskId } = setting;
+    for (let round = 0; round < 10; round += 1) {
+      expect(anna.heard()).toEqual(["accepted"]);
+      lookUp(setting);
+      host.say(length(1));
     }
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "warning", code: "not-one-server" });
     expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+  });
+
+  test("without a cause, on a socket that has said nothing since, is lost: the cause was not heard", () => {
+    const setting = queued();
+    for (let round = 0; round < 10; round += 1) {
+      expect(setting.anna.heard()).toEqual(["accepted"]);
+      lookUp(setting);
+    }
+    expect(setting.anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
+  });
+
+  test("was found before there was a socket again: what happened in between no socket has told", () => {
+    const setting = queued();
+    const { host, anna, promptId } = setting;
+    host.closeSocket();
+    host.pass(6_000);
+    host.reply("/queue", queue([promptId]));
+    host.openSocket();
+    for (let round = 0; round < 2; round += 1) lookUp(setting);
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "server-restarted" });
+  });
+
+  test("is lost also where it was removed between the end of another and `executing{null}`", () => {
+    const setting = queued();
+    const { host, anna } = setting;
+    host.say(length(1));
+    const other = anna.submit("bird");
+    host.reply("/prompt", { prompt_id: other.promptId, number: 2, node_errors: {} });
+    host.say(length(2), { type: "execution_start", promptId: other.promptId });
+    host.say({ type: "execution_success", promptId: other.promptId }, length(1), length(0));
+    host.say(over(other.promptId));
+    for (let round = 0; round < 2; round += 1) lookUp(setting);
+    expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
+  });
+
+  test("and comes back under another number is a late POST's, and no sign of several servers", () => {
+    const setting = queued();
+    const { host, anna, promptId } = setting;
+    lookUp(setting);
+    host.pass(6_000);
+    host.reply("/queue", { queue_running: [[9, promptId, {}, {}, []]], queue_pending: [] });
+    expect(anna.heard()).toEqual(["accepted", "started"]);
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    for (let round = 0; round < 2; round += 1) lookUp(setting);
+    expect(anna.heard().at(-1)).toBe("lost");
   });
 
   test.each([
@@ -329,7 +377,10 @@ describe("a task that nobody knows any more", () => {
     ],
   ])("and stood under that warning stays open also when %s afterwards", (_, happen) => {
     const setting = queued();
-    for (let round = 0; round < 3; round += 1) lookUp(setting);
+    for (let round = 0; round < 10; round += 1) {
+      lookUp(setting);
+      setting.host.say(length(0));
+    }
     happen(setting);
     for (let round = 0; round < 5; round += 1) lookUp(setting);
     expect(setting.anna.heard()).not.toContain("lost");

@@ -37,7 +37,11 @@ export function doubtHearing(c: Coordinator, server: Server): void {
   if (connection.at !== "open" || server.open.size === 0 || hearing.probe !== undefined) return;
   const silentUntil = hearing.lastAt + patience(server);
   if (hearing.differsSince === undefined && c.moment.now < silentUntil) hearAgainAt(c, server, silentUntil);
-  else hearing.probe = ask(c, { for: "hearing", server: server.key }, server.key, "/prompt");
+  else probeHearing(c, server);
+}
+
+export function probeHearing(c: Coordinator, server: Server): void {
+  server.hearing.probe ??= ask(c, { for: "hearing", server: server.key }, server.key, "/prompt");
 }
 
 /** Every frame since the question makes the answer worthless: it may be older than the frame. */

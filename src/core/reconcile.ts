@@ -2,6 +2,7 @@ import { readHistory } from "../comfy/history.ts";
 import { readQueue } from "../comfy/queue.ts";
 import { finishAsHeard, finishFromHistory } from "./endings.ts";
 import type { HttpAnswer } from "./facts.ts";
+import { probeHearing } from "./hearing.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { adoptElsewhere } from "./recovery.ts";
 import { lookUpFailed, lookUpSucceeded } from "./scheduling.ts";
@@ -27,6 +28,8 @@ const everyMs = { running: 15_000, queued: 10_000, failed: 5_000, unheard: 2_000
 const stalledMs = 180_000;
 /** After a look-up that found nothing, the second one that `lost` needs. */
 const secondLookMs = 1_500;
+/** So many it takes where nothing was seen to happen: the cause may have been missed, or another server asked. */
+const looksWithoutCause = 10;
 /** Two look-ups closer than this are one. */
 const apartMs = 1_000;
 /** No queue was read before: what is not in the history either may be anywhere. */
@@ -54,20 +57,21 @@ export function surveyAnswered(
         if (!isOnItsWay(task)) lookUpHistory(c, server, task, notAsked);
   } else {
     lookUpSucceeded(c, server);
-    const running = new Set(queue.running.map(({ promptId }) => promptId));
-    const places = new Map<string, number>();
-    for (const [index, { promptId }] of queue.pending.entries())
-      if (!places.has(promptId)) places.set(promptId, index + queue.running.length);
+    const running = new Map(queue.running.map(({ promptId, number }) => [promptId, number]));
+    const places = new Map<string, { readonly place: number; readonly number: number }>();
+    for (const [index, { promptId, number }] of queue.pending.entries())
+      if (!places.has(promptId)) places.set(promptId, { place: index + queue.running.length, number });
     findTwins(c, server, queue);
     for (const task of openTasksAt(c, server)) {
-      const place = places.get(task.promptId);
-      if (running.has(task.promptId)) {
-        found(c, server, task, purpose.startedAt);
+      const number = running.get(task.promptId);
+      const waiting = places.get(task.promptId);
+      if (number !== undefined) {
+        found(c, server, task, number, purpose.startedAt);
         markStarted(c, task);
         watchForStall(c, server, task);
-      } else if (place !== undefined) {
-        found(c, server, task, purpose.startedAt);
-        markQueued(c, task, place);
+      } else if (waiting) {
+        found(c, server, task, waiting.number, purpose.startedAt);
+        markQueued(c, task, waiting.place);
       } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
         lookUpHistory(c, server, task, queue.isWhole ? purpose.startedAt : notAsked);
       }
@@ -99,18 +103,23 @@ function watchForStall(c: Coordinator, server: Server, task: Task): void {
   );
 }
 
-function found(c: Coordinator, server: Server, task: Task, askedAt: number): void {
+function found(c: Coordinator, server: Server, task: Task, number: number, askedAt: number): void {
   // The server may have been another one then: restarted since, it does not know it any more.
   if (isOnItsWay(task) || askedAt < task.suspectedAt) return;
-  if (task.accepted && task.misses > 0) {
+  // A second item under its id, from a POST that came late or was repeated, says nothing of the first.
+  if (task.accepted && task.misses > 0 && task.number === number) {
     server.divided = true;
     setAdrift(c, task);
   }
-  if (task.suspicion === "socket-broke" && task.accepted && server.connection.at === "open")
+  const { connection } = server;
+  const open = connection.at === "open";
+  if (task.suspicion === "socket-broke" && task.accepted && open)
     emit(c, task, { type: "gap", reason: "resumed" });
   markAccepted(c, task);
+  task.number = number;
   task.misses = 0;
-  task.suspicion = undefined;
+  // What happens to it before there is a socket again, no socket tells.
+  task.suspicion = open && connection.since <= askedAt ? undefined : "socket-broke";
 }
 
 export function historyAnswered(
@@ -151,7 +160,7 @@ function framesAreComing(c: Coordinator, { connection, hearing }: Server, task: 
  */
 function missed(c: Coordinator, server: Server, task: Task, askedAt: number): void {
   if (isOnItsWay(task) || task.lastNewsAt > askedAt) return;
-  surveySoon(c, server, secondLookMs);
+  if (!task.adrift) surveySoon(c, server, secondLookMs);
   // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
   const confirmedAt = task.cancel?.confirmedAt ?? Number.POSITIVE_INFINITY;
   if (confirmedAt <= askedAt && task.stage.at !== "unsure") {
@@ -161,6 +170,7 @@ function missed(c: Coordinator, server: Server, task: Task, askedAt: number): vo
   if (askedAt - task.missedAt < apartMs) return;
   task.misses += 1;
   task.missedAt = askedAt;
+  if (task.misses === 1) task.missingSince = askedAt;
   if (task.stage.at === "unsure") unsureAndMissing(c, task);
   else if (task.misses >= 2) unknownTwice(c, server, task);
 }
@@ -169,12 +179,29 @@ function unknownTwice(c: Coordinator, server: Server, task: Task): void {
   if (task.adopted && !task.accepted) adoptElsewhere(c, task);
   else if (task.endHeard && task.verdict) finishAsHeard(c, server, task, task.verdict);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (task.suspicion === undefined || task.adrift || server.divided) setAdrift(c, task);
-  else
-    settle(c, task, {
-      type: "lost",
-      reason: task.suspicion === "queue-fell" ? "removed" : "server-restarted",
-    });
+  else if (task.adrift || server.divided) setAdrift(c, task);
+  else if (task.suspicion !== undefined && task.suspectedAt <= task.missingSince) settleLost(c, task);
+  else unknownWithoutCause(c, server, task);
+}
+
+const settleLost = (c: Coordinator, task: Task): void =>
+  settle(c, task, {
+    type: "lost",
+    reason: task.suspicion === "socket-broke" ? "server-restarted" : "removed",
+  });
+
+/**
+ * Missing before anything was seen to happen. A socket that hears would have told of it, unless it is one of
+ * several servers'. Whether it hears is asked at random: where two servers take turns, the same questions in the
+ * same order would come to the same one for ever.
+ */
+function unknownWithoutCause(c: Coordinator, server: Server, task: Task): void {
+  const hears = server.hearing.lastAt - task.missingSince > framesLagMs.silent;
+  if (task.registered) setAdrift(c, task);
+  else if (task.misses < looksWithoutCause) {
+    if (c.moment.random < 0.5) probeHearing(c, server);
+  } else if (hears && task.suspicion === undefined) setAdrift(c, task);
+  else settleLost(c, task);
 }
 
 /** From now on it stays open until it is heard of or dismissed, also at the next host. */

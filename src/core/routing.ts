@@ -203,7 +203,9 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
   const fall = before - queueRemaining;
   const running = server.running === undefined ? undefined : server.routes.get(server.running);
   const ours = running === undefined ? undefined : c.tasks.get(running);
-  const explained = ours?.verdict !== undefined && fall === 1;
+  const explained = ours?.verdict !== undefined && fall === 1 && !ours.fallSeen;
+  // Once: what falls after it, before `executing{null}` comes, is another one.
+  if (explained) ours.fallSeen = true;
   for (const task of openTasksAt(c, server)) {
     if (task.stage.at === "running") continue;
     if (task.position !== undefined) markQueued(c, task, Math.max(0, task.position - fall));

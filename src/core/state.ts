@@ -242,6 +242,8 @@ export interface Task {
   candidates: readonly DeclaredServer[];
   stage: Stage;
   accepted: boolean;
+  /** The server's own number of it in its queue: another one under the same id is a second item. */
+  number: number | undefined;
   posts: number;
   /** How often in a row a server wanted other credentials instead of taking it. */
   refusals: number;
@@ -253,6 +255,8 @@ export interface Task {
   roundAt: number;
   /** A frame has said that it began. */
   startSeen: boolean;
+  /** The queue has fallen by its end. */
+  fallSeen: boolean;
   /** When a look-up first said that it has ended, while its frames had not. */
   endSeenAt: number | undefined;
   /** What a terminal frame said; `executing{null}` says when. */
@@ -272,8 +276,9 @@ export interface Task {
   overall: number | undefined;
   currentNode: string | undefined;
   position: number | undefined;
-  /** Clean look-ups in a row that did not find it, and when the last was. */
+  /** Clean look-ups in a row that did not find it, and when the first and the last of them were. */
   misses: number;
+  missingSince: number;
   missedAt: number;
   /** Why it may be gone: set when the socket broke or the queue fell unexplained since it was last known. */
   suspicion: "socket-broke" | "queue-fell" | undefined;

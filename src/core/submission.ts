@@ -169,12 +169,14 @@ export function newTask(
     waitsFor: undefined,
     stage: { at: "waiting" },
     accepted: false,
+    number: undefined,
     posts: 0,
     refusals: 0,
     witness: undefined,
     quarantineUntil: c.moment.now + quarantineMs,
     roundAt: c.moment.now,
     startSeen: false,
+    fallSeen: false,
     endSeenAt: undefined,
     verdict: undefined,
     endHeard: false,
@@ -190,6 +192,7 @@ export function newTask(
     currentNode: undefined,
     position: undefined,
     misses: 0,
+    missingSince: Number.NEGATIVE_INFINITY,
     missedAt: Number.NEGATIVE_INFINITY,
     suspicion: undefined,
     suspectedAt: Number.NEGATIVE_INFINITY,
@@ -322,6 +325,7 @@ function takeAnswer(c: Coordinator, server: Server, task: Task, reply: HttpAnswe
         addRoute(server, task);
         claimUnclaimed(c, server, task);
       }
+      task.number = said.number;
       markAccepted(c, task);
       if (Object.keys(said.nodeErrors).length > 0)
         warn(c, task, "outputs-rejected", "Some outputs are invalid and do not run; the others do.", {

@@ -322,7 +322,7 @@ function owed(world: World): string[] {
     for (const entry of book.entries.values()) {
       if (entry.tabId !== page.identity.tabId || entry.dismissed) continue;
       const log = page.logs.get(entry.taskId);
-      if (log?.ending || log?.adrift || (!entry.promised && !log?.known)) continue;
+      if (log?.ending || (log?.adrift && world.isDivided) || (!entry.promised && !log?.known)) continue;
       // Without the journal nobody knows of it but a page that was told under which id it was sent.
       if (isMortal(world) && (entry.told || !page.identity.tasks.get(entry.taskId)?.promptId)) continue;
       const stage = page.host?.coordinator.tasks.get(entry.taskId)?.stage.at ?? "unknown to its host";
