@@ -85,6 +85,23 @@ describe("the death of the host", () => {
     ]);
   });
 
+  test("that could not write any more is told to the next one, also by the tab's next page", async () => {
+    const open = { taskId: "task-1", status: "submitting", seq: 0, createdAt: 1, events: [] };
+    const host = scriptedRealm({ hello: () => ({ ok: { ...greeting("scripted"), tasks: [open] } }) });
+    browser.workersAre(() => host.realm);
+    const page = browser.openPage();
+    const session = await page.connect();
+    const task = session.task("task-1");
+    const warned = { type: "warning", code: "journal-in-memory", message: "", at: 1 } as const;
+    host.say([{ kind: "task", event: { ...warned, seq: 1, taskId: "task-1" } }]);
+    await new Promise((heard) => task?.on("warning", heard));
+    page.crash();
+    await browser.openPage(page.storage).connect();
+    expect(host.hellos().at(-1).tasks).toEqual([
+      { taskId: "task-1", lastSeq: 1, settled: false, unjournalled: true },
+    ]);
+  });
+
   test("is survived also when the next hosts cannot be had at once", async () => {
     const page = browser.openPage();
     const session = await page.connect();

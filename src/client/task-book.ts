@@ -53,7 +53,7 @@ export function createTaskBook(
     return log;
   }
 
-  function note(taskId: string, { promptId, serverId, lastSeq, ending }: TaskLog): void {
+  function note(taskId: string, { promptId, serverId, lastSeq, unjournalled, ending }: TaskLog): void {
     const known = open.get(taskId);
     if (ending) open.delete(taskId);
     else
@@ -64,6 +64,7 @@ export function createTaskBook(
         settled: false,
         promptId: promptId ?? known?.promptId,
         serverId: serverId ?? known?.serverId,
+        unjournalled: unjournalled ?? known?.unjournalled,
       });
   }
 
@@ -120,7 +121,9 @@ export function createTaskBook(
     },
     takeEvent(event) {
       const log = logs.get(event.taskId);
-      if (!log?.take(event) || (event.type !== "accepted" && !isEnding(event))) return;
+      if (!log?.take(event)) return;
+      const { type } = event;
+      if (type !== "accepted" && !(type === "warning" && log.unjournalled) && !isEnding(event)) return;
       note(event.taskId, log);
       saveChange();
     },

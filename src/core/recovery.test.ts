@@ -55,6 +55,83 @@ describe("a task whose host died", () => {
     expect(again.heard(taskId).at(-1)).toBe("succeeded");
   });
 
+  describe("and could not write any more, as the tab was warned, so that the journal has it as unsent,", () => {
+    const other = declared("http://other.test");
+
+    function next(more: object = {}) {
+      const { journal, anna } = former();
+      const { taskId, promptId } = anna.submit("portrait");
+      const host = successor(journal);
+      const warned = { taskId, promptId, lastSeq: 9, settled: false, unjournalled: true, ...more };
+      const again = host.tab("anna", { servers: [comfy, other], tasks: [warned] });
+      host.openSocket();
+      return { host, journal, again, taskId, promptId };
+    }
+
+    test("is not sent again where a server has it", () => {
+      const { host, again, taskId, promptId } = next();
+      nobodyKnows(host, 2_000);
+      host.openSocket(other);
+      host.pass(2_000);
+      for (const one of host.pending("/queue"))
+        host.reply("/queue", queueOf(one.server === other.key ? [promptId] : []));
+      host.say(...runOf(promptId));
+      expect(again.heard(taskId)).toContain("accepted");
+      nobodyKnows(host, 70_000);
+      expect(posts(host)).toEqual([]);
+    });
+
+    test("is not sent again where its tab was told which server took it", () => {
+      const { host, again, taskId } = next({ serverId: other.id });
+      expect(again.welcome).toMatchObject({ ok: { tasks: [{ taskId, serverId: other.id }] } });
+      host.openSocket(other);
+      nobodyKnows(host, 70_000);
+      expect(again.heard(taskId).at(-1)).toBe("lost");
+      expect(posts(host)).toEqual([]);
+    });
+
+    test("is sent once nobody knows it for a minute", () => {
+      const { host, again, taskId, promptId } = next();
+      nobodyKnows(host, 59_000);
+      expect(posts(host)).toEqual([]);
+      nobodyKnows(host, 10_000);
+      expect(posts(host)).toHaveLength(1);
+      accept(host, promptId);
+      host.say(...runOf(promptId));
+      expect(again.heard(taskId).at(-1)).toBe("succeeded");
+    });
+
+    test("is cancelled by its tab like any other", () => {
+      const { host, again, taskId } = next();
+      const { answer } = again.call({ method: "cancel", taskId });
+      expect(answer).toBeUndefined();
+      nobodyKnows(host, 70_000);
+      expect(again.heard(taskId).at(-1)).toBe("cancelled");
+      expect(posts(host)).toEqual([]);
+    });
+  });
+
+  test("and that was sent again, for nobody knew it, is no sign of several servers when the queue has it then", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    nobodyKnows(host, 70_000);
+    const text = JSON.stringify({ prompt_id: promptId, number: 1, node_errors: {} });
+    const answer = { status: 200, text };
+    host.take({ type: "request-answered", request: posts(host)[0]?.request ?? 0, answer });
+    host.pass(6_000);
+    host.reply("/queue", queueOf([promptId]));
+    expect(again.heard(taskId)).toContain("started");
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    nobodyKnows(host, 5_000);
+    expect(again.heard(taskId).at(-1)).toBe("lost");
+  });
+
   test("between POST and answer is looked for, and not sent again for a minute", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();
@@ -342,13 +419,19 @@ describe("a submit that is repeated at the next host", () => {
     expect([...posts(first), ...posts(host)]).toHaveLength(1);
   });
 
-  test("is looked for first where the former host's journal died with it", () => {
-    const host = successor(journalModel(), "memory");
-    const anna = host.tab("anna", { tasks: known("portrait") });
+  test.each([
+    ["died with it", "memory", {}],
+    ["could not be written any more, as the tab was warned", "indexeddb", { unjournalled: true }],
+  ] as const)("is looked for first where the former host's journal %s, and then sent", (_, kind, more) => {
+    const host = successor(journalModel(), kind);
+    const anna = host.tab("anna", { tasks: known("portrait").map((task) => ({ ...task, ...more })) });
     host.openSocket();
     const { answer } = anna.submit("portrait");
     expect(answer).toMatchObject({ ok: { status: "submitting" } });
-    expect(posts(host)).toHaveLength(0);
+    nobodyKnows(host, 59_000);
+    expect(posts(host)).toEqual([]);
+    nobodyKnows(host, 10_000);
+    expect(posts(host)).toHaveLength(1);
   });
 });
 

@@ -10,7 +10,7 @@ import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { bindTo, serverFor } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
-import { leaveServer, newTask, unsure, wait } from "./submission.ts";
+import { leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
   emit,
   handOver,
@@ -29,7 +29,7 @@ const seqGap = 1_000;
 export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: KnownTask): void {
   const mine = c.tasks.get(entry.taskId);
   if (mine) {
-    if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry);
+    if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry, known);
     return;
   }
   const task = newTask(c, tab, {
@@ -64,8 +64,16 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
   if (entry.cancelWanted) task.cancel = newCancel("journalled");
-  takeUp(c, tab, task, entry);
+  if (wasPerhapsSent(entry, known)) seek(c, task, known);
+  else takeUp(c, tab, task, entry);
 }
+
+/** The journal has it as unsent; but its last host could not write any more, or has told the tab otherwise. */
+const wasPerhapsSent = (
+  { accepted, posts, registered }: JournalEntry,
+  known: KnownTask | undefined,
+): known is KnownTask =>
+  !accepted && posts === 0 && !registered && (known?.unjournalled === true || known?.serverId !== undefined);
 
 /** What would be sent again. */
 function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: JournalEntry): void {
@@ -75,13 +83,20 @@ function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: Jo
 }
 
 /** Mostly only the number has changed; but other hosts may have had it meanwhile, and its page may have heard them. */
-function claimBack(c: Coordinator, tab: Tab, mine: Task, entry: JournalEntry): void {
+function claimBack(
+  c: Coordinator,
+  tab: Tab,
+  mine: Task,
+  entry: JournalEntry,
+  known: KnownTask | undefined,
+): void {
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   // It may have come out of the journal before its tab, which alone says where it may go.
   if (mine.stage.at === "waiting") {
     mine.candidates = candidatesOf(tab, entry);
-    wait(c, mine);
+    if (claims > 1 && wasPerhapsSent(entry, known)) seek(c, mine, known);
+    else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
   // The owner may have said it there.
@@ -185,16 +200,26 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
     promptId,
     label: known.label,
     candidates,
-    adopted: true,
     // A former host that wakes up and takes it for new has the first number.
     generation: 2,
   });
   task.seq = known.lastSeq + seqGap;
-  lookAround(c, task);
-  // A server is remembered only with its word that it took the prompt.
-  if (serverId !== undefined) markAccepted(c, task);
+  seek(c, task, known);
   tab.claiming += 1;
   writeNow(c, task, { for: "adoption", task: task.id, tabId: tab.tabId });
+}
+
+/** Only the tab knows of it, or of its POST. */
+function seek(c: Coordinator, task: Task, { serverId, unjournalled }: KnownTask): void {
+  task.adopted = true;
+  task.unjournalled = unjournalled === true;
+  task.quarantineUntil = c.moment.now + quarantineMs;
+  const its = task.candidates.filter(({ id }) => id === serverId);
+  if (its.length > 0) task.candidates = its;
+  lookAround(c, task);
+  // A server is remembered only with its word that it took the prompt.
+  if (its.length > 0) markAccepted(c, task);
+  pursueCancel(c, task);
 }
 
 /** It may be at any of these servers, or nowhere. */
@@ -224,7 +249,13 @@ export function adoptElsewhere(c: Coordinator, task: Task): void {
   if (next) lookAt(c, task, next);
   else if (task.roundAt < task.quarantineUntil) lookAround(c, task);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else settle(c, task, failed("host-lost", "Its host died, and no server has it: submit it again."));
+  else if (task.workflow === undefined)
+    settle(c, task, failed("host-lost", "Its host died, and no server has it: submit it again."));
+  else {
+    leaveServer(c, task);
+    task.suspicion = undefined;
+    wait(c, task);
+  }
 }
 
 /**

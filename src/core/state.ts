@@ -207,12 +207,14 @@ export interface Task {
   readonly label: string | undefined;
   readonly createdAt: number;
   readonly registered: boolean;
-  /** Rebuilt from what a tab remembered: the POST is not ours to repeat. */
-  readonly adopted: boolean;
+  /** Only what a tab remembers tells of it, or of its POST: it is looked for before it is sent. */
+  adopted: boolean;
   /** The hosts it has had; see `JournalEntry`. */
   generation: number;
   /** The journal has been told of it. */
   journalled: boolean;
+  /** A former host may have sent it, and could not write that down. */
+  unjournalled: boolean;
   /** The client id under which it was POSTed last. */
   clientId: string | undefined;
   /** What happens when the page goes: undefined keeps it. */

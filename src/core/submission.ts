@@ -79,7 +79,7 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
 
 /**
  * A call whose former host died, repeated here. The journal does not know the task, so it never went out,
- * if that journal was one that outlives its host; else it may have, and is looked for first.
+ * if that journal was one that outlived its host; else it may have, and is looked for first.
  */
 function resume(
   c: Coordinator,
@@ -92,19 +92,15 @@ function resume(
   task.workflow = workflow;
   task.candidates = candidatesFor(tab, submission);
   task.cancelAfterMs = submission.cancelAfterMs;
-  if (c.journal === "indexeddb" && !c.journalDegraded) {
+  if (c.journal === "indexeddb" && !c.journalDegraded && !task.unjournalled) {
     leaveServer(c, task);
     task.suspicion = undefined;
     // Promised only when it would survive this host, too.
     task.stage = { at: "journalling", calls: [call], since: c.moment.now };
     writeJournal(c, task, { for: "submission", task: task.id });
   } else {
-    const [first] = task.candidates;
-    if (first && !task.candidates.some(({ key }) => key === task.serverKey)) {
-      leaveServer(c, task);
-      bindTo(c, task, first);
-    }
-    unsure(c, task, "its host died");
+    // It is looked for already. Where no server has it, it is sent.
+    writeJournal(c, task, { for: "progress", task: task.id });
     answer(c, call, { ok: snapshotOf(task) });
   }
 }
@@ -143,7 +139,16 @@ export function newTask(
   tab: Tab,
   made: Pick<Task, "id" | "promptId" | "label" | "candidates"> &
     Partial<
-      Pick<Task, "registered" | "adopted" | "cancelAfterMs" | "createdAt" | "generation" | "journalled">
+      Pick<
+        Task,
+        | "registered"
+        | "adopted"
+        | "cancelAfterMs"
+        | "createdAt"
+        | "generation"
+        | "journalled"
+        | "unjournalled"
+      >
     >,
 ): Task {
   const task: Task = {
@@ -152,6 +157,7 @@ export function newTask(
     createdAt: c.moment.wall,
     generation: 1,
     journalled: false,
+    unjournalled: false,
     cancelAfterMs: undefined,
     ...made,
     tabId: tab.tabId,

@@ -74,7 +74,7 @@ export const warnOfMemory = (c: Coordinator, task: Task): void =>
     "The journal is in memory: the task would not survive the end of its host.",
   );
 
-export function statusOf({ stage }: Task): TaskStatus {
+export function statusOf({ stage, adopted, accepted }: Task): TaskStatus {
   switch (stage.at) {
     case "journalling":
     case "waiting":
@@ -83,6 +83,8 @@ export function statusOf({ stage }: Task): TaskStatus {
     case "unsure":
       return "submitting";
     case "queued":
+      // Nobody knows whether a server has it.
+      return adopted && !accepted ? "submitting" : "queued";
     case "running":
       return stage.at;
     case "settling":
@@ -116,6 +118,8 @@ export function snapshotOf(task: Task): TaskSnapshot {
 export function markAccepted(c: Coordinator, task: Task): void {
   if (task.accepted || isOver(task)) return;
   task.accepted = true;
+  // What did not find it before the POST that was taken says nothing of this one.
+  task.misses = 0;
   task.workflow = undefined;
   if (task.stage.at !== "running") task.stage = { at: "queued" };
   task.lastNewsAt = c.moment.now;

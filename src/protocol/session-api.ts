@@ -142,6 +142,8 @@ export interface KnownTask {
   readonly label?: string;
   readonly lastSeq: number;
   readonly settled: boolean;
+  /** The tab was warned of it with `journal-in-memory`: it may have been sent, and no journal says so. Absent: false. */
+  readonly unjournalled?: boolean;
 }
 
 export type Welcome =

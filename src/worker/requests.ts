@@ -144,6 +144,7 @@ export const readHello = fromJson(
         promptId: optional(id),
         serverId: optional(serverId),
         label,
+        unjournalled: optional(flag),
       }),
       10_000,
     ),

@@ -221,7 +221,14 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   function logOf(taskId: string): TaskLog {
     let log = logs.get(taskId);
     if (!log) {
-      log = { lastSeq: 0, ending: undefined, adrift: false, known: false, heardNode: false };
+      log = {
+        lastSeq: 0,
+        ending: undefined,
+        adrift: false,
+        known: false,
+        unjournalled: false,
+        heardNode: false,
+      };
       logs.set(taskId, log);
     }
     return log;
@@ -234,7 +241,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     const { taskId, type } = event.event;
     const log = logs.get(taskId);
     if (log && type === "node") log.heardNode = true;
-    if (!log || (type !== "accepted" && !isEnding(event.event))) return;
+    if (!log || (type !== "accepted" && !log.unjournalled && !isEnding(event.event))) return;
     const at = event.event.type === "accepted" ? event.event : undefined;
     remember(taskId, log, at?.promptId, at?.serverId);
   }
@@ -246,6 +253,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     log.lastSeq = event.seq;
     if (event.type === "warning" && (event.code === "stalled" || event.code === "not-one-server"))
       log.adrift = true;
+    if (event.type === "warning" && event.code === "journal-in-memory") log.unjournalled = true;
     if (isEnding(event)) log.ending = event.type;
   }
 
@@ -255,6 +263,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       taskId,
       lastSeq: log.lastSeq,
       settled: log.ending !== undefined,
+      ...(log.unjournalled ? { unjournalled: true } : {}),
       ...(promptId === undefined ? {} : { promptId }),
       ...(serverId === undefined ? {} : { serverId }),
     });

@@ -25,6 +25,8 @@ export interface TaskLog {
   adrift: boolean;
   /** The host has said that it exists. */
   known: boolean;
+  /** It was warned that its host could not write down what it does. */
+  unjournalled: boolean;
   /** What runs has been told live. */
   heardNode: boolean;
 }
