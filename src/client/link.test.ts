@@ -81,11 +81,13 @@ describe("the death of the host", () => {
         label: "open",
         lastSeq: newest,
         settled: false,
+        // The hosts of these tests have only their memory.
+        unjournalled: true,
       },
     ]);
   });
 
-  test("that could not write any more is told to the next one, also by the tab's next page", async () => {
+  test("that could not write any more is told to the next one, also by the tab's next page, of old tasks and new", async () => {
     const open = { taskId: "task-1", status: "submitting", seq: 0, createdAt: 1, events: [] };
     const host = scriptedRealm({ hello: () => ({ ok: { ...greeting("scripted"), tasks: [open] } }) });
     browser.workersAre(() => host.realm);
@@ -93,12 +95,18 @@ describe("the death of the host", () => {
     const session = await page.connect();
     const task = session.task("task-1");
     const warned = { type: "warning", code: "journal-in-memory", message: "", at: 1 } as const;
-    host.say([{ kind: "task", event: { ...warned, seq: 1, taskId: "task-1" } }]);
+    host.say([
+      { kind: "journal", journal: "memory" },
+      { kind: "task", event: { ...warned, seq: 1, taskId: "task-1" } },
+    ]);
     await new Promise((heard) => task?.on("warning", heard));
+    session.submit(workflow).catch(() => {});
+    await expect.poll(() => host.calls.at(-1)?.method).toBe("submit");
     page.crash();
     await browser.openPage(page.storage).connect();
-    expect(host.hellos().at(-1).tasks).toEqual([
+    expect(host.hellos().at(-1).tasks).toMatchObject([
       { taskId: "task-1", lastSeq: 1, settled: false, unjournalled: true },
+      { lastSeq: 0, settled: false, unjournalled: true },
     ]);
   });
 

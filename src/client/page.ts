@@ -82,6 +82,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
 
   function takeWelcome(welcome: Greeting, reason: string | undefined, locks: boolean): void {
     for (const server of welcome.servers) takeServer(server);
+    book.hostForgets(welcome.journal === "memory");
     book.takeAll(welcome.tasks);
     serverLocks.takeWelcome(welcome.locks ?? []);
     const why = reason === undefined ? {} : { reason };
@@ -106,6 +107,9 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       }
       case "lock":
         serverLocks.takeEvent(event);
+        return;
+      case "journal":
+        book.hostForgets(true);
         return;
       case "message": {
         const { serverId, type, data } = event;

@@ -21,6 +21,8 @@ export interface TaskBook {
   take(snapshot: TaskSnapshot): Task;
   takeAll(snapshots: readonly TaskSnapshot[]): void;
   takeEvent(event: PortTaskEvent): void;
+  /** Whether what the host in force does outlives it. */
+  hostForgets(forgets: boolean): void;
   /** Calls back once, when the task has ended or nothing more of it will come. */
   whenOver(taskId: string, then: () => void): void;
   forget(taskId: string): void;
@@ -46,6 +48,7 @@ export function createTaskBook(
   /** Settled ones are not in it: whoever comes later finds their endings at the host. */
   const open = new Map<string, Request<KnownTask>>(identity.tasks.map((task) => [task.taskId, task]));
   const forgotten = new Set<string>();
+  let forgets = false;
 
   function logOf(taskId: string): TaskLog {
     const log = logs.get(taskId) ?? createTaskLog(logger);
@@ -101,7 +104,8 @@ export function createTaskBook(
     tasks,
     list: () => [...tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
     expect(task) {
-      open.set(task.taskId, { ...task, lastSeq: 0, settled: false });
+      const more = forgets ? { unjournalled: true } : {};
+      open.set(task.taskId, { ...task, ...more, lastSeq: 0, settled: false });
       logOf(task.taskId); // its events may come before the answer that makes it a task
       save();
     },
@@ -126,6 +130,9 @@ export function createTaskBook(
       if (type !== "accepted" && !(type === "warning" && log.unjournalled) && !isEnding(event)) return;
       note(event.taskId, log);
       saveChange();
+    },
+    hostForgets(now) {
+      forgets = now;
     },
     whenOver(taskId, then) {
       logOf(taskId).whenOver(then);

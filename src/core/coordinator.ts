@@ -222,11 +222,12 @@ function journalClaimed(c: Coordinator, claim: WriteKey, entries: readonly Journ
   else if (purpose) overdueClaimed(c, entries);
 }
 
-/** Nothing is lost yet; what dies with the host now is said to whom it concerns. */
+/** Nothing is lost yet; that all dies with the host now is said before anything more is done. */
 function journalDegraded(c: Coordinator, reason: string): void {
   c.journal = "memory";
   c.journalDegraded = true;
   log(c, "warn", `the journal goes on in memory: ${reason}`);
+  for (const port of c.ports.values()) deliver(c, port, { kind: "journal", journal: c.journal });
   for (const task of c.tasks.values()) if (!isOver(task)) warnOfMemory(c, task);
 }
 

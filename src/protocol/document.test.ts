@@ -27,14 +27,21 @@ const taskEvents: Names<PortTaskEvent["type"]> = {
   ...{ accepted: 0, queued: 0, started: 0, cached: 0, node: 0, progress: 0, preview: 0, text: 0 },
   ...{ output: 0, warning: 0, gap: 0, succeeded: 0, failed: 0, cancelled: 0, lost: 0 },
 };
-const eventKinds: Names<HostEvent["kind"]> = { task: 0, server: 0, transfer: 0, lock: 0, message: 0 };
+const eventKinds: Names<HostEvent["kind"]> = {
+  task: 0,
+  server: 0,
+  transfer: 0,
+  lock: 0,
+  journal: 0,
+  message: 0,
+};
 const pageWords: Names<TabEnvelope["comfyTabs"]> = { ack: 0, suspend: 0, resume: 0, goodbye: 0 };
 const hello: Names<keyof Hello> = {
   ...{ protocol: 0, build: 0, portId: 0, tabId: 0, tabSecret: 0, isNew: 0, windowId: 0 },
   ...{ servers: 0, tasks: 0, locks: 0, previews: 0, hasLock: 0, hasAsked: 0 },
 };
 const welcome: Names<keyof Extract<Welcome, { mode: unknown }>> = {
-  ...{ protocol: 0, build: 0, epoch: 0, mode: 0, servers: 0, tasks: 0, locks: 0 },
+  ...{ protocol: 0, build: 0, epoch: 0, mode: 0, servers: 0, tasks: 0, locks: 0, journal: 0 },
 };
 const refusals: Names<Extract<Welcome, { refused: string }>["refused"]> = { "tab-id-taken": 0 };
 const envelope: Names<keyof EventEnvelope> = { comfyTabs: 0, epoch: 0, batch: 0, events: 0 };

@@ -140,6 +140,8 @@ export function hostEventKey(event: HostEvent): string {
       return `transfer ${event.transferId}`;
     case "lock":
       return `lock ${event.lockId}`;
+    case "journal":
+      return event.kind;
     case "message":
       return `message #${event.number}`;
   }

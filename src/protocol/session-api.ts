@@ -142,7 +142,7 @@ export interface KnownTask {
   readonly label?: string;
   readonly lastSeq: number;
   readonly settled: boolean;
-  /** The tab was warned of it with `journal-in-memory`: it may have been sent, and no journal says so. Absent: false. */
+  /** The tab was told that its host's journal was in memory: it may have been sent unseen by the next. Absent: false. */
   readonly unjournalled?: boolean;
 }
 
@@ -156,6 +156,8 @@ export type Welcome =
       readonly tasks: readonly TaskSnapshot[];
       /** Of what the page brought along; what is missing is lost. Absent: none. */
       readonly locks?: readonly LockState[];
+      /** Whether what the host writes down outlives it. Absent: nobody knows. */
+      readonly journal?: "memory" | "indexeddb";
     }
   /** Another tab is alive under this `tabId`: mint a new one and say hello again. */
   | { readonly refused: "tab-id-taken"; readonly epoch: string };
@@ -281,6 +283,8 @@ export type HostEvent =
     }
   /** A lock that was waited for is granted, or one that was held is stolen. */
   | ({ readonly kind: "lock" } & LockState)
+  /** What the host does from here on is written nowhere that outlives it. */
+  | { readonly kind: "journal"; readonly journal: "memory" }
   /** A custom message of a type that this tab's `broadcastTypes` lists. */
   | {
       readonly kind: "message";

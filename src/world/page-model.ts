@@ -67,6 +67,8 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   const calls = new Map<number, Call>();
   const waiting: (() => void)[] = [];
   let [alive, frozen, suspended, ready] = [true, false, false, false];
+  /** Its host has said that nothing of what it does outlives it. */
+  let forgets = false;
   let wokeAt = Number.NEGATIVE_INFINITY;
   let link: Link | undefined;
 
@@ -196,6 +198,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     // What a host said last before it died is no sign of life.
     if (made.host.state === "live") book.came(page.identity.tabId);
     page.identity.isNew = false;
+    forgets = welcome.journal === "memory";
     const isFirst = !ready;
     ready = true;
     for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
@@ -236,6 +239,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
 
   function hear(event: HostEvent): void {
     if (event.kind === "lock") locks.takeEvent(event);
+    if (event.kind === "journal") forgets = true;
     if (event.kind !== "task") return;
     take(event.event);
     const { taskId, type } = event.event;
@@ -351,7 +355,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       );
     },
     expect(known) {
-      page.identity.tasks.set(known.taskId, known);
+      page.identity.tasks.set(known.taskId, { ...known, ...(forgets ? { unjournalled: true } : {}) });
       means.save(page);
       logOf(known.taskId);
     },
