@@ -306,6 +306,20 @@ describe("a task that nobody knows any more", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "lost", reason: "removed" });
   });
 
+  test("is lost also while it runs under another host's client id: only the queue tells of its end", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket(comfy, 1);
+    const registration = { taskId: "task-1", serverId: comfy.id, promptId: "theirs" };
+    anna.call({ method: "register", registration });
+    host.pass(1_000);
+    host.reply("/queue", queue(["theirs"]));
+    expect(anna.heard("task-1").at(-1)).toBe("started");
+    host.say(length(0));
+    for (let round = 0; round < 2; round += 1) lookUp({ host });
+    expect(anna.taskEvents("task-1").at(-1)).toMatchObject({ type: "lost", reason: "removed" });
+  });
+
   test("without a cause, on a socket that hears, stays open under a warning, and can be dismissed", () => {
     const setting = queued();
     const { host, anna, taskId } = setting;

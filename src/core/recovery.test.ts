@@ -101,6 +101,25 @@ describe("a task whose host died", () => {
       expect(again.heard(taskId).at(-1)).toBe("succeeded");
     });
 
+    test("is looked for at all its servers also where the journal names one", () => {
+      const { journal, host: first, anna } = former();
+      first.openSocket();
+      const { taskId, promptId } = anna.submit("portrait");
+      expect(journal.entries.get(taskId)).toMatchObject({ posts: 1, serverKey: comfy.key });
+      const host = successor(journal);
+      const warned = { taskId, promptId, lastSeq: 9, settled: false, unjournalled: true };
+      const again = host.tab("anna", { servers: [comfy, other], tasks: [warned] });
+      for (const server of [comfy, other]) host.openSocket(server);
+      for (let waited = 0; waited < 70_000; waited += 500) {
+        host.pass(500);
+        for (const one of host.pending("/queue"))
+          host.reply("/queue", queueOf(one.server === other.key ? [promptId] : []));
+        for (const _ of host.pending(/^\/history/)) host.reply(/^\/history/, {});
+      }
+      expect(again.heard(taskId)).toContain("accepted");
+      expect(posts(host)).toEqual([]);
+    });
+
     test("is cancelled by its tab like any other", () => {
       const { host, again, taskId } = next();
       const { answer } = again.call({ method: "cancel", taskId });

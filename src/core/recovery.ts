@@ -68,12 +68,12 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   else takeUp(c, tab, task, entry);
 }
 
-/** The journal has it as unsent; but its last host could not write any more, or has told the tab otherwise. */
+/** What the journal says of its way is old: its last host could not write any more, or has told the tab more. */
 const wasPerhapsSent = (
-  { accepted, posts, registered }: JournalEntry,
+  { accepted, registered }: JournalEntry,
   known: KnownTask | undefined,
 ): known is KnownTask =>
-  !accepted && posts === 0 && !registered && (known?.unjournalled === true || known?.serverId !== undefined);
+  !accepted && !registered && (known?.unjournalled === true || known?.serverId !== undefined);
 
 /** What would be sent again. */
 function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: JournalEntry): void {

@@ -207,7 +207,8 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
   // Once: what falls after it, before `executing{null}` comes, is another one.
   if (explained) ours.fallSeen = true;
   for (const task of openTasksAt(c, server)) {
-    if (task.stage.at === "running") continue;
+    // Its frames tell how it ends, where they come to us.
+    if (task.stage.at === "running" && task.clientId === server.clientId && !task.unheard) continue;
     if (task.position !== undefined) markQueued(c, task, Math.max(0, task.position - fall));
     if (explained) continue;
     task.suspicion ??= "queue-fell";
