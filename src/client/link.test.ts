@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { HostEvent } from "../protocol/session-api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { copyOf } from "./testing/storage.ts";
@@ -81,8 +82,6 @@ describe("the death of the host", () => {
         label: "open",
         lastSeq: newest,
         settled: false,
-        // The hosts of these tests have only their memory.
-        unjournalled: true,
       },
     ]);
   });
@@ -108,6 +107,43 @@ describe("the death of the host", () => {
       { taskId: "task-1", lastSeq: 1, settled: false, unjournalled: true },
       { lastSeq: 0, settled: false, unjournalled: true },
     ]);
+  });
+
+  test("that could not write any more is told what has ended there, until a next one can write", async () => {
+    const open = ["task-1", "task-2"].map((taskId) => ({
+      ...{ taskId, status: "submitting", seq: 0, createdAt: 1, events: [] },
+    }));
+    const forgetful = scriptedRealm({
+      hello: () => ({ ok: { ...greeting("scripted"), tasks: open, journal: "memory" } }),
+      dismiss: () => ({ ok: null }),
+    });
+    browser.workersAre(() => forgetful.realm);
+    const page = browser.openPage();
+    const session = await page.connect();
+    for (const { taskId } of open)
+      forgetful.say([
+        ...[
+          { type: "warning", code: "journal-in-memory", message: "" },
+          { type: "cancelled", by: "owner" },
+        ].map(
+          (event, place) =>
+            ({ kind: "task", event: { ...event, seq: place + 1, taskId, at: 1 } }) as HostEvent,
+        ),
+      ]);
+    await Promise.all(session.tasks().map((task) => task.result().catch(() => {})));
+    await session.task("task-2")?.dismiss();
+    const next = scriptedRealm();
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    await expect.poll(() => next.hellos().length).toBe(1);
+    const ended = { lastSeq: 2, settled: true, unjournalled: true };
+    expect(next.hellos()[0].tasks).toEqual([
+      { taskId: "task-1", ...ended },
+      { taskId: "task-2", ...ended, dismissed: true },
+    ]);
+    browser.killWorkers();
+    await expect.poll(() => next.hellos().length).toBe(2);
+    expect(next.hellos()[1].tasks).toEqual([]);
   });
 
   test("is survived also when the next hosts cannot be had at once", async () => {

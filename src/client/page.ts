@@ -125,7 +125,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     onNews: book.learn,
     knownTasks: book.known,
     knownLocks: serverLocks.known,
-    waits: () => book.known().length > 0 || serverLocks.waits(),
+    waits: () => book.known().some(({ settled }) => !settled) || serverLocks.waits(),
   }).catch((error: unknown) => {
     identity.release(); // whoever tries again is still this tab
     throw error;

@@ -45,7 +45,7 @@ export function createTaskBook(
 ): TaskBook {
   const tasks = new Map<string, Task>();
   const logs = new Map<string, TaskLog>();
-  /** Settled ones are not in it: whoever comes later finds their endings at the host. */
+  /** Settled ones are in it only where their host forgets them: else, whoever comes later finds their endings there. */
   const open = new Map<string, Request<KnownTask>>(identity.tasks.map((task) => [task.taskId, task]));
   const forgotten = new Set<string>();
   let forgets = false;
@@ -57,18 +57,18 @@ export function createTaskBook(
   }
 
   function note(taskId: string, { promptId, serverId, lastSeq, unjournalled, ending }: TaskLog): void {
-    const known = open.get(taskId);
-    if (ending) open.delete(taskId);
-    else
-      open.set(taskId, {
-        ...known,
-        taskId,
-        lastSeq,
-        settled: false,
-        promptId: promptId ?? known?.promptId,
-        serverId: serverId ?? known?.serverId,
-        unjournalled: unjournalled ?? known?.unjournalled,
-      });
+    const before = open.get(taskId);
+    const known = {
+      ...before,
+      taskId,
+      lastSeq,
+      settled: ending !== undefined,
+      promptId: promptId ?? before?.promptId,
+      serverId: serverId ?? before?.serverId,
+      unjournalled: unjournalled ?? before?.unjournalled,
+    };
+    if (ending && !(forgets && known.unjournalled)) open.delete(taskId);
+    else open.set(taskId, known);
   }
 
   function takeSnapshot(snapshot: TaskSnapshot): Task {
@@ -121,6 +121,10 @@ export function createTaskBook(
         // Its host died before the journal had forgotten it; the next one is told once more.
         else call("dismiss", [taskId]).catch(() => {}); // as above, at the host after that
       }
+      // What a host that forgets nothing does not tell of is over for it, too.
+      const there = new Set(snapshots.map(({ taskId }) => taskId));
+      for (const { taskId, settled } of open.values())
+        if (settled && !forgets && !there.has(taskId)) open.delete(taskId);
       saveChange();
     },
     takeEvent(event) {
@@ -139,7 +143,9 @@ export function createTaskBook(
     },
     forget(taskId) {
       forgotten.add(taskId);
+      const known = open.get(taskId);
       drop(taskId);
+      if (forgets && known?.unjournalled) open.set(taskId, { ...known, settled: true, dismissed: true });
       saveChange();
     },
     forgetAll() {

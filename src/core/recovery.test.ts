@@ -101,6 +101,19 @@ describe("a task whose host died", () => {
       expect(again.heard(taskId).at(-1)).toBe("succeeded");
     });
 
+    test("and that has ended, as its tab was told, is looked for and never sent", () => {
+      const { host, again, taskId } = next({ settled: true });
+      nobodyKnows(host, 70_000);
+      expect(posts(host)).toEqual([]);
+      expect(again.taskEvents(taskId).at(-1)).toMatchObject({ error: { code: "host-lost" } });
+    });
+
+    test("and that its tab has dismissed is forgotten, in the journal, too", () => {
+      const { host, again, journal } = next({ settled: true, dismissed: true });
+      expect(again.welcome).toMatchObject({ ok: { tasks: [] } });
+      expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
+    });
+
     test("is looked for at all its servers also where the journal names one", () => {
       const { journal, host: first, anna } = former();
       first.openSocket();

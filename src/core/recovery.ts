@@ -32,6 +32,10 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry, known);
     return;
   }
+  if (known?.dismissed) {
+    c.effects.push({ do: "erase-journal", taskIds: [entry.taskId] });
+    return;
+  }
   const task = newTask(c, tab, {
     id: entry.taskId,
     // Below 0.3.45 it is the server's own, which the tab may have heard before the journal.
@@ -210,10 +214,13 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
 }
 
 /** Only the tab knows of it, or of its POST. */
-function seek(c: Coordinator, task: Task, { serverId, unjournalled }: KnownTask): void {
+function seek(c: Coordinator, task: Task, { serverId, unjournalled, settled }: KnownTask): void {
   task.adopted = true;
   task.unjournalled = unjournalled === true;
   task.quarantineUntil = c.moment.now + quarantineMs;
+  // Under which client id it went out is known for one server only.
+  task.clientId = undefined;
+  if (settled) task.workflow = undefined;
   const its = task.candidates.filter(({ id }) => id === serverId);
   if (its.length > 0) task.candidates = its;
   lookAround(c, task);

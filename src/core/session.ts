@@ -106,7 +106,7 @@ function welcome(c: Coordinator, tab: Tab, port: PortKey): Welcome {
     servers: [...tab.servers.values()].map((declared) => serverSnapshot(c, tab, declared)),
     tasks: tasksOf(c, tab).map(snapshotOf),
     locks: locksOf(c, port),
-    journal: c.journal,
+    ...(c.journalDegraded ? { journal: "memory" } : {}),
   };
 }
 

@@ -144,6 +144,8 @@ export interface KnownTask {
   readonly settled: boolean;
   /** The tab was told that its host's journal was in memory: it may have been sent unseen by the next. Absent: false. */
   readonly unjournalled?: boolean;
+  /** Such a one that its owner has dismissed: a journal that has it is old. Absent: false. */
+  readonly dismissed?: boolean;
 }
 
 export type Welcome =
@@ -156,8 +158,8 @@ export type Welcome =
       readonly tasks: readonly TaskSnapshot[];
       /** Of what the page brought along; what is missing is lost. Absent: none. */
       readonly locks?: readonly LockState[];
-      /** Whether what the host writes down outlives it. Absent: nobody knows. */
-      readonly journal?: "memory" | "indexeddb";
+      /** What the host does is written nowhere that outlives it. Absent: it is. */
+      readonly journal?: "memory";
     }
   /** Another tab is alive under this `tabId`: mint a new one and say hello again. */
   | { readonly refused: "tab-id-taken"; readonly epoch: string };

@@ -145,6 +145,7 @@ export const readHello = fromJson(
         serverId: optional(serverId),
         label,
         unjournalled: optional(flag),
+        dismissed: optional(flag),
       }),
       10_000,
     ),

@@ -22,6 +22,8 @@ export interface Entry {
   /** `cancel()` said that it stopped because of this. */
   stopped: boolean;
   dismissed: boolean;
+  /** Its tab knows that its host could not write down what it did with it. */
+  warned: boolean;
   /** Under which id a server runs it, by the word of its host. */
   acceptedAs: string | undefined;
   told: PortTaskEvent | undefined;

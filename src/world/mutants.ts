@@ -209,6 +209,41 @@ export const mutants: readonly Mutant[] = [
   // Look-ups
   core(
     "reconcile",
+    3000,
+    "a second item under a prompt id is taken for another server's",
+    " && task.number === number",
+    "",
+  ),
+  core(
+    "task-lifecycle",
+    3000,
+    "what was missing before its POST was taken counts on",
+    "task.misses = 0;\n  task.workflow = undefined;",
+    "task.workflow = undefined;",
+  ),
+  core(
+    "recovery",
+    3000,
+    "what a host sent whose journal had failed is sent once more",
+    "(known?.unjournalled === true || known?.serverId !== undefined)",
+    "false",
+  ),
+  core(
+    "reconcile",
+    3000,
+    "nothing was seen to happen where there was no socket",
+    'task.suspicion = open && connection.since <= askedAt ? undefined : "socket-broke";',
+    "task.suspicion = undefined;",
+  ),
+  core(
+    "routing",
+    3000,
+    "what runs unheard is not doubted when the queue falls",
+    " && task.clientId === server.clientId && !task.unheard",
+    "",
+  ),
+  core(
+    "reconcile",
     500,
     "a failed look-up is taken for gone",
     'if (entry === undefined) surveySoon(c, server, 2_000);\n  else if (entry === "unknown")',

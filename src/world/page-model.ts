@@ -261,16 +261,25 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     if (isEnding(event)) log.ending = event.type;
   }
 
+  function warning(taskId: string, isWarned: boolean): { unjournalled?: true } {
+    const entry = book.entries.get(taskId);
+    if (!isWarned || !entry) return {};
+    entry.warned = true;
+    return { unjournalled: true };
+  }
+
   function remember(taskId: string, log: TaskLog, promptId?: string, serverId?: string): void {
-    page.identity.tasks.set(taskId, {
-      ...page.identity.tasks.get(taskId),
+    const { tasks } = page.identity;
+    tasks.set(taskId, {
+      ...tasks.get(taskId),
       taskId,
       lastSeq: log.lastSeq,
       settled: log.ending !== undefined,
-      ...(log.unjournalled ? { unjournalled: true } : {}),
+      ...warning(taskId, log.unjournalled),
       ...(promptId === undefined ? {} : { promptId }),
       ...(serverId === undefined ? {} : { serverId }),
     });
+    if (log.ending && !(forgets && tasks.get(taskId)?.unjournalled)) tasks.delete(taskId);
     means.save(page);
   }
 
@@ -355,13 +364,16 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       );
     },
     expect(known) {
-      page.identity.tasks.set(known.taskId, { ...known, ...(forgets ? { unjournalled: true } : {}) });
+      page.identity.tasks.set(known.taskId, { ...known, ...warning(known.taskId, forgets) });
       means.save(page);
       logOf(known.taskId);
     },
     forget(taskId) {
       logs.delete(taskId);
-      page.identity.tasks.delete(taskId);
+      const { tasks } = page.identity;
+      const known = tasks.get(taskId);
+      if (forgets && known?.unjournalled) tasks.set(taskId, { ...known, settled: true, dismissed: true });
+      else tasks.delete(taskId);
       means.save(page);
     },
     hostGone(host) {
