@@ -26,10 +26,10 @@ import { findTwins } from "./twins.ts";
 const everyMs = { running: 15_000, queued: 10_000, failed: 5_000, unheard: 2_000 } as const;
 /** Running, silent, and the queue as it was: a worker thread may have died (ComfyUI execution.py). */
 const stalledMs = 180_000;
-/** After a look-up that found nothing, the second one that `lost` needs. */
-const secondLookMs = 1_500;
-/** So many it takes where nothing was seen to happen: the cause may have been missed, or another server asked. */
-const looksWithoutCause = 10;
+/** After a look-up that found nothing, the next one. */
+const nextLookMs = 1_000;
+/** So many find nothing before a task is lost: one of two servers behind an address answers each as likely as not. */
+const looks = { withCause: 5, without: 10 } as const;
 /** Two look-ups closer than this are one. */
 const apartMs = 1_000;
 /** No queue was read before: what is not in the history either may be anywhere. */
@@ -160,7 +160,7 @@ function framesAreComing(c: Coordinator, { connection, hearing }: Server, task: 
  */
 function missed(c: Coordinator, server: Server, task: Task, askedAt: number): void {
   if (isOnItsWay(task) || task.lastNewsAt > askedAt) return;
-  if (!task.adrift) surveySoon(c, server, secondLookMs);
+  if (!task.adrift) surveySoon(c, server, nextLookMs);
   // The server said itself that it let go of it; that it is nowhere now is all there is left to see.
   const confirmedAt = task.cancel?.confirmedAt ?? Number.POSITIVE_INFINITY;
   if (confirmedAt <= askedAt && task.stage.at !== "unsure") {
@@ -178,10 +178,11 @@ function missed(c: Coordinator, server: Server, task: Task, askedAt: number): vo
 function unknownTwice(c: Coordinator, server: Server, task: Task): void {
   if (task.adopted && !task.accepted) adoptElsewhere(c, task);
   else if (task.endHeard && task.verdict) finishAsHeard(c, server, task, task.verdict);
-  else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (task.adrift || server.divided) setAdrift(c, task);
-  else if (task.suspicion !== undefined && task.suspectedAt <= task.missingSince) settleLost(c, task);
-  else unknownWithoutCause(c, server, task);
+  else if (task.cancel) {
+    if (task.misses >= looks.withCause) settle(c, task, { type: "cancelled", by: "owner" });
+  } else if (task.adrift || server.divided) setAdrift(c, task);
+  else if (task.registered && task.suspicion === undefined) setAdrift(c, task);
+  else mayBeLost(c, server, task);
 }
 
 const settleLost = (c: Coordinator, task: Task): void =>
@@ -191,16 +192,19 @@ const settleLost = (c: Coordinator, task: Task): void =>
   });
 
 /**
- * Missing before anything was seen to happen. A socket that hears would have told of it, unless it is one of
- * several servers'. Whether it hears is asked at random: where two servers take turns, the same questions in the
- * same order would come to the same one for ever.
+ * Where it was missing before anything was seen to happen: a socket that hears would have told of it, unless it is
+ * one of several servers'. Whether it hears is asked at random, for where two servers take turns, the same
+ * questions in the same order would come to the same one for ever.
  */
-function unknownWithoutCause(c: Coordinator, server: Server, task: Task): void {
-  const hears = server.hearing.lastAt - task.missingSince > framesLagMs.silent;
-  if (task.registered) setAdrift(c, task);
-  else if (task.misses < looksWithoutCause) {
+function mayBeLost(c: Coordinator, server: Server, task: Task): void {
+  const { suspicion, suspectedAt, missingSince, misses } = task;
+  const hasCause = suspicion !== undefined && suspectedAt <= missingSince;
+  if (misses < (hasCause ? looks.withCause : looks.without)) {
     if (c.moment.random < 0.5) probeHearing(c, server);
-  } else if (hears && task.suspicion === undefined) setAdrift(c, task);
+    return;
+  }
+  const hears = server.hearing.lastAt - missingSince > framesLagMs.silent;
+  if (hears && suspicion === undefined) setAdrift(c, task);
   else settleLost(c, task);
 }
 

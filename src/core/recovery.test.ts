@@ -94,7 +94,7 @@ describe("a task whose host died", () => {
       const { host, again, taskId, promptId } = next();
       nobodyKnows(host, 59_000);
       expect(posts(host)).toEqual([]);
-      nobodyKnows(host, 10_000);
+      nobodyKnows(host, 15_000);
       expect(posts(host)).toHaveLength(1);
       accept(host, promptId);
       host.say(...runOf(promptId));
