@@ -41,12 +41,12 @@ function told({ plan, faults, skipped, verdict, stuck, settledMs }: ChaosReport)
     Object.entries(all)
       .map(([name, count]) => `${name} ${count}`)
       .join(", ");
-  const { tasks, endings, twins, lost, misrouted, duplicated, unfounded, unbounded } = verdict;
+  const { tasks, endings, twins, unkept, lost, misrouted, duplicated, unfounded, unbounded } = verdict;
   return [
     `seed ${plan.seed}, ${plan.lastsMs / 1000} s, ${plan.tabs} tabs and their copies`,
     `faults: ${counts(faults)}; could not be done: ${skipped}`,
     `tasks: ${tasks}; ${counts(endings)}; the last settled after ${(settledMs / 1000).toFixed(1)} s`,
-    `twins that the network made: ${counts(twins)}`,
+    `twins that the network made: ${counts(twins)}; tasks that a host could not keep: ${unkept}`,
     `lost ${lost.length}, misrouted ${misrouted.length}, duplicated ${duplicated.length}, ` +
       `unfounded ${unfounded.length}, unbounded ${unbounded.length}, stuck ${stuck.length}`,
   ].join("\n");

@@ -50,6 +50,13 @@ describe("a ledger", () => {
     expect(ledger(ended("anna"), dismissed, opened).verdict([ran]).lost).toEqual([]);
   });
 
+  test("misses none whose host could not keep it, and counts it", () => {
+    const unkept: Told = { ...from("anna"), kind: "unkept", label };
+    const opened: Told = { ...from("anna", "reloaded"), kind: "opened", tasks: [] };
+    const { lost, unkept: count } = ledger(unkept, ended("anna"), opened).verdict([ran]);
+    expect([lost, count]).toEqual([[], 1]);
+  });
+
   test.each<[string, Told]>([
     ["its ending", ended("ben")],
     ["an event of it", { ...from("ben"), kind: "arrived", taskId: "task" }],

@@ -24,6 +24,8 @@ export interface Verdict {
   readonly unfounded: readonly string[];
   /** A host that kept more for a tab than it may. */
   readonly unbounded: readonly string[];
+  /** Tasks whose host said that it could not keep them: they are not promised to survive it. */
+  readonly unkept: number;
   /** Prompts that the network brought twice and that ran twice, and what the hosts counted. */
   readonly twins: { readonly ran: number; readonly seen: number; readonly removed: number };
 }
@@ -56,6 +58,7 @@ interface TaskEntry {
   isPromised: boolean;
   isCancelled: boolean;
   isDismissed: boolean;
+  isUnkept: boolean;
 }
 
 export function createLedger(): Ledger {
@@ -82,6 +85,7 @@ export function createLedger(): Ledger {
       isPromised: false,
       isCancelled: false,
       isDismissed: false,
+      isUnkept: false,
     };
     tasks.set(label, entry);
     return entry;
@@ -99,7 +103,8 @@ export function createLedger(): Ledger {
     if (entry.endings.some(({ page }) => page === told.page))
       duplicated.add(`${told.label}: two endings in page ${told.page}`);
     const other = entry.endings.find(({ ending }) => ending !== told.ending);
-    if (other) duplicated.add(`${told.label}: ${other.ending} at first, then ${told.ending}`);
+    if (other && !entry.isUnkept)
+      duplicated.add(`${told.label}: ${other.ending} at first, then ${told.ending}`);
     entry.endings.push(told);
     for (const text of told.texts ?? [])
       if (!text.startsWith(`${told.label}:`)) misrouted.add(`${told.label}: has the result "${text}"`);
@@ -108,9 +113,9 @@ export function createLedger(): Ledger {
   function takeSnapshot(told: Extract<Told, { kind: "opened" }>): void {
     const shown = new Map(told.tasks.map((task) => [task.label, task]));
     for (const { label, taskId } of told.tasks) owned(label, told, "its snapshot").taskIds.add(taskId);
-    for (const { label, endings, isDismissed } of tasks.values()) {
+    for (const { label, endings, isDismissed, isUnkept } of tasks.values()) {
       const ending = endings[0]?.ending;
-      if (ending === undefined || isDismissed || ownerOf(label) !== told.tabId) continue;
+      if (ending === undefined || isDismissed || isUnkept || ownerOf(label) !== told.tabId) continue;
       const status = shown.get(label)?.status;
       if (status !== ending) missing.add(`${label}: ${ending}, but ${status ?? "gone"} in page ${told.page}`);
     }
@@ -145,6 +150,9 @@ export function createLedger(): Ledger {
           return;
         case "dismissed":
           entryOf(told.label).isDismissed = true;
+          return;
+        case "unkept":
+          owned(told.label, told, "a warning").isUnkept = true;
           return;
         case "ended":
           return takeEnding(told);
@@ -217,6 +225,7 @@ export function createLedger(): Ledger {
         duplicated: [...duplicated],
         unfounded,
         unbounded: [...unbounded],
+        unkept: [...tasks.values()].filter(({ isUnkept }) => isUnkept).length,
         twins: {
           ran: ranTwice,
           seen: counted.reduce((sum, { seen }) => sum + seen, 0),

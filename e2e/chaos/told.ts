@@ -8,6 +8,8 @@ export type Told = ToldOfPage &
     /** A host was greeted. The first page that a host greets has made it. */
     | { readonly kind: "host"; readonly epoch: string }
     | { readonly kind: "submitting" | "submitted" | "cancelling" | "dismissed"; readonly label: string }
+    /** Warned of: its host cannot write down any more what becomes of it. */
+    | { readonly kind: "unkept"; readonly label: string }
     | { readonly kind: "refused"; readonly label: string; readonly code: string }
     | { readonly kind: "cancel-answered"; readonly label: string; readonly stopped: boolean }
     | { readonly kind: "accepted"; readonly label: string; readonly promptId: string }

@@ -110,6 +110,7 @@ async function hear(task: Task, event: TaskEvent): Promise<void> {
       return;
     case "warning":
       tell({ kind: "log", text: `${label} is warned: ${event.code}` });
+      if (event.code === "journal-in-memory") tell({ kind: "unkept", label });
       return;
     case "succeeded": {
       const outputs = Object.values(event.result.outputs) as { text?: string[] }[];
