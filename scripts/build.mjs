@@ -38,6 +38,9 @@ const bundles = {
   compat: undefined,
   debug: undefined,
 };
+/** The first line has Chromium compile all of it while it loads: a new tab calls most of it, and would wait for each function. */
+const clientHead =
+  "//# allFunctionsCalledOnLoad\n/*! Contains Comlink, Copyright 2019 Google LLC, Apache-2.0 */\n";
 for (const [entry, bundle] of Object.entries(bundles)) {
   const file = `dist/${entry}.js`;
   const ours = bundle && { regex: mangledNames(bundle), builtins: true };
@@ -48,9 +51,7 @@ for (const [entry, bundle] of Object.entries(bundles)) {
     compress: { passes: 3, pure_getters: true, unsafe_arrows: true, sequences: false },
     mangle: { properties: ours ?? false },
   });
-  const notice =
-    bundle === "client" ? "/*! Contains Comlink, Copyright 2019 Google LLC, Apache-2.0 */\n" : "";
-  writeFileSync(file, `${notice}${entry === "worker" ? again(code) : code}\n`);
+  writeFileSync(file, `${bundle === "client" ? clientHead : ""}${entry === "worker" ? again(code) : code}\n`);
 }
 
 /** Each minifier finds what the other has left. Not for the tab's side: bundlers look for a worker in the other's words. */
