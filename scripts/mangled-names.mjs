@@ -7,17 +7,17 @@ import { readdirSync, readFileSync } from "node:fs";
 const names = {
   client: `
     askForAccess authOf book carry closing current deadlineMs expect failAll firstServer forget forgetAll greeting handles
-    hangs hostGone iterate knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
-    opening portLock post randomBytes releaseAll sent sentTo serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome uploads whenOver withdrawn`,
+    hangs hold hostGone iterate knownLocks knownTasks learn makeShared makeSolo onEvent onGone onHung onNews onPageEvent onRefused onRenewed onWelcome
+    opening isEarly portLock post randomBytes releaseAll sent sentTo serve sharedStorage takeAll takeEvent takeSnapshot takeWelcome uploads whenOver withdrawn`,
   worker: `
     accounts addPort admit afterThisTask allowed arriving askedAt blockOf cachedNodes clean clock closedUntil closeAll confirmedAt
-    differsSince effects endSeenAt envelope flying forget freeAt gathering givenUp heldWrites hopeless inheriting isDead
+    differsSince effects endSeenAt envelope expect flying forget freeAt gathering givenUp heldWrites hopeless inheriting isDead
     journalDegraded lastAt lastBatch lastKey lastMessage lastNewsAt missedAt misses moment moved newRequest nextAt nextClientId
     opaque openSocket outputBytes outputsIncomplete owed plan portGone probe quarantineUntil queueChangedAt reconnected
     adrift aside atWall barred breakCycles candidates chosen declaration divided endHeard failures grant hearing heldAgainst heldBy ignoresDepth intent isFirm isFree isHeld isTabThere journalled lastServer lastTurn
     positionsAt silentRounds spare survey waitsFor watched yours
     record refusals removePort requests rotations roundAt routes runtime sendWaiting stage startSeen startedAt suspectedAt
-    suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt wall warnings witness wouldDeadlock`,
+    suspended suspicion tell timeoutMs timer touchedPorts twinned unclaimed verdict wakeAt watch wall warnings witness wouldDeadlock`,
 };
 
 /** What is spelled in these may leave a bundle. */

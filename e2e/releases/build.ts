@@ -22,7 +22,7 @@ const version = "src/protocol/version.ts";
 const changes = {
   old: [],
   /** Says more on a port than the old one. */
-  next: [{ file: version, from: "minor: 0", to: "minor: 1" }],
+  next: [{ file: version, from: "minor: 1", to: "minor: 2" }],
   /** Says other things on a port. */
   major: [{ file: version, from: "major: 1", to: "major: 2" }],
   /** Journals other things. */

@@ -40,10 +40,10 @@ describe("connect", () => {
     expect(browser.locks.names().filter((name) => !name.includes("/host/"))).toEqual([]);
   });
 
-  test("has its lock and its worker on their way before it asks who it is", async () => {
-    const { platform, storage, connect: open } = browser.openPage();
+  test("has a worker on its way before all else, and a new tab has said hello before it asks for its locks", async () => {
+    const page = browser.openPage();
     const asked: string[] = [];
-    const { locks, makeShared } = platform;
+    const [{ platform, storage }, { locks, makeShared }] = [page, page.platform];
     platform.locks = locks && {
       request: (name: string, ...how: [object, () => Promise<void>]) => {
         asked.push(name.replace(/\/[^/]+$/, ""));
@@ -52,14 +52,25 @@ describe("connect", () => {
     };
     platform.makeShared = (...given) => {
       asked.push("worker");
-      return makeShared?.(...given) as HostPort;
+      const host = makeShared?.(...given) as HostPort;
+      const post = host.port.postMessage.bind(host.port);
+      host.port.postMessage = (message: { path?: string[] }) => {
+        if (message.path) asked.push(...message.path);
+        post(message);
+      };
+      return host;
     };
     platform.storage = () => {
       asked.push("storage");
       return storage;
     };
-    await open();
-    expect(asked.slice(0, 3)).toEqual(["comfy-tabs/tab", "worker", "storage"]);
+    const [tab, identity, host] = ["comfy-tabs/tab", "comfy-tabs/identity/comfy-tabs", "comfy-tabs/host"];
+    const session = await page.connect();
+    expect(asked.slice(0, 7)).toEqual(["worker", "storage", "hello", tab, identity, "storage", host]);
+    await session.close();
+    asked.length = 0;
+    await page.connect();
+    expect(asked.slice(0, 6)).toEqual(["worker", "storage", tab, identity, "storage", "hello"]);
   });
 
   test("leaves no timer behind, and after close no wait for the host's end", async () => {

@@ -28,6 +28,8 @@ export type Greeting = Exclude<Welcome, { refused: string }>;
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
   readonly portLock: PortLock;
+  /** Hello is said before the port's lock is held. */
+  readonly isEarly: boolean;
   readonly hello: (portId: string, hasLock: boolean) => Request<Hello>;
   /** The host has another page under our id. The next hello is said when this resolves. */
   readonly onRefused: () => Promise<void>;
@@ -61,9 +63,9 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, portLock, hello, onEvent, onGone, onHung, waits, closing } = means;
+  const { locks, portLock, isEarly, onEvent, onGone, onHung, waits, closing } = means;
   const { port } = host;
-  const unlock = await portLock.held;
+  const hasLock = !isEarly && (await portLock.hold());
   let stopWatching = (): void => {};
   let epoch: string | undefined;
   let over = false;
@@ -77,7 +79,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     post({ comfyTabs: "goodbye" });
     port.close();
     host.close();
-    unlock?.();
+    void portLock.release();
   };
   const gone = (why: string): void => {
     if (over) return;
@@ -89,7 +91,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     if (data?.comfyTabs !== "events" || over) return;
     // The same port with another epoch: the browser has restarted the worker behind our back.
     if (epoch !== undefined && data.epoch !== epoch) {
-      gone("another one answers on its port");
+      gone("replaced");
       return;
     }
     for (const event of data.events) onEvent(event);
@@ -98,12 +100,12 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
   const remote = wrap<SessionApi<Blob>>(port);
 
   try {
-    const hail = sayHello(remote, () => hello(portLock.portId, unlock !== undefined), means);
+    const hail = sayHello(remote, () => means.hello(portLock.portId, hasLock), means);
     const limits = { deadlineMs: handshakeMs, signal: closing };
     const greeting = await within(Promise.race([hail, host.failed]), limits, closedError);
     epoch = greeting.epoch;
     const raw = carrier(remote);
-    const hasLocks = locks !== undefined && unlock !== undefined;
+    const hasLocks = locks !== undefined && (isEarly || hasLock);
     // Where there are none, pings ask anyway, and are more patient.
     const { carry, rest, stop } = listening(
       raw,
@@ -116,7 +118,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     );
     const stopWaiting = hasLocks
       ? onLockFree(locks, hostLock(epoch as Epoch), () => gone("its lock is free"))
-      : ping(raw, () => gone("it does not answer"));
+      : ping(raw, () => gone("silent"));
     stopWatching = () => {
       stop();
       stopWaiting();

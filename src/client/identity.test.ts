@@ -3,7 +3,7 @@ import type { TabId } from "../protocol/ids.ts";
 import { identityKey, identityLock } from "../protocol/names.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { createLocks } from "../world/locks.ts";
-import { claimIdentity, newest } from "./identity.ts";
+import { createIdentity, type Identity, newest } from "./identity.ts";
 import type { LocksLike, Platform } from "./platform.ts";
 import { copyOf, memoryStorage } from "./testing/storage.ts";
 
@@ -26,6 +26,12 @@ const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   askForAccess: async () => {},
   randomBytes: (count) => new Uint8Array(count),
 });
+
+async function claimIdentity(page: Platform, name: string): Promise<Identity> {
+  const identity = createIdentity(page, name);
+  await identity.keep();
+  return identity;
+}
 
 afterEach(() => {
   vi.useRealTimers();

@@ -24,6 +24,8 @@ export interface Identity {
   /** Minted by this page, and no host has heard of it yet. */
   readonly isNew: boolean;
   introduced(): void;
+  /** Claims it, becomes a new tab where another page has it, and writes it down: to be called once, before long. */
+  keep(): Promise<void>;
   /** The open tasks that the storage held when this page became this tab. */
   readonly tasks: readonly KnownTask[];
   /** Claims the id again, e.g. after the back/forward cache. @returns false where another page has it now */
@@ -40,7 +42,7 @@ export interface Identity {
   news(): readonly KnownTask[] | undefined;
 }
 
-export async function claimIdentity(platform: Platform, name: string): Promise<Identity> {
+export function createIdentity(platform: Platform, name: string): Identity {
   let written = stored(platform, name);
   const remembered = read(written);
   let isNew = remembered === undefined;
@@ -57,6 +59,10 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
     },
     get isNew() {
       return isNew;
+    },
+    async keep() {
+      if (await identity.claim()) identity.save(tasks);
+      else await identity.renew();
     },
     introduced() {
       isNew = false;
@@ -121,8 +127,6 @@ export async function claimIdentity(platform: Platform, name: string): Promise<I
       return other.tasks;
     },
   };
-  if (!(await identity.claim())) await identity.renew();
-  identity.save(tasks);
   return identity;
 }
 

@@ -225,7 +225,88 @@ describe("another host on the same port", () => {
     first.say([], "restarted");
     expect(await call).toBe("client-2");
     expect(second.hellos()).toHaveLength(1);
-    await expect.poll(() => first.envelopes.map(({ comfyTabs }) => comfyTabs)).toEqual(["goodbye"]);
+    await expect.poll(() => first.envelopes.map(({ comfyTabs }) => comfyTabs)).toEqual(["locked", "goodbye"]);
+  });
+});
+
+describe("a new tab", () => {
+  /** Its browser answers for the locks of ports when the test says so. */
+  function openHeldUp() {
+    const page = browser.openPage();
+    const { locks } = page.platform;
+    let answer = { grant(): void {}, refuse(): void {} };
+    const answered = new Promise<void>((grant, reject) => {
+      answer = { grant, refuse: () => reject(new Error("SecurityError")) };
+    });
+    page.platform.locks = locks && {
+      async request(name: string, ...how: [object, () => Promise<void>]) {
+        if (name.startsWith("comfy-tabs/tab/")) await answered;
+        return locks.request(name, ...how);
+      },
+    };
+    return { ...page, ...answer };
+  }
+  const saidIn = ({ hellos }: ReturnType<typeof scriptedRealm>) =>
+    hellos().map(({ hasLock, hasLockSoon, isNew }) => ({ hasLock, hasLockSoon, isNew }));
+  const early = { hasLock: false, hasLockSoon: true, isNew: true };
+
+  test("is welcome before it has its lock, and asks for nothing until it has said that it has it", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const page = openHeldUp();
+    const session = await page.connect();
+    expect(saidIn(host)).toEqual([early]);
+    const call = session.diagnostics();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([host.calls.length, host.envelopes]).toEqual([1, []]);
+    page.grant();
+    await call;
+    expect([host.calls.length, host.envelopes]).toEqual([2, [{ comfyTabs: "locked" }]]);
+  });
+
+  test("whose browser refuses it the lock says so on another port", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const page = openHeldUp();
+    const session = await page.connect();
+    page.refuse();
+    await session.diagnostics();
+    expect(saidIn(host)).toEqual([early, { hasLock: false, hasLockSoon: false, isNew: false }]);
+    expect(host.envelopes).toEqual([{ comfyTabs: "goodbye" }]);
+  });
+
+  test("that meets an older host greets it once more, with the lock in hand", async () => {
+    const host = scriptedRealm({
+      hello: () => ({ ok: { ...greeting("scripted"), protocol: { major: 1, minor: 0 } } }),
+    });
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    await session.diagnostics();
+    expect(saidIn(host)).toEqual([early, { hasLock: true, hasLockSoon: false, isNew: false }]);
+    expect(host.envelopes).toEqual([{ comfyTabs: "goodbye" }]);
+  });
+
+  test("alone with its host waits for the lock, as one that is loaded anew does", async () => {
+    const page = browser.openPage();
+    const [alone, shared] = [scriptedRealm(), scriptedRealm()];
+    browser.workersAre(() => alone.realm);
+    await page.connect({ mode: "solo" });
+    expect(saidIn(alone)).toEqual([{ hasLock: true, hasLockSoon: false, isNew: true }]);
+    page.crash();
+    browser.workersAre(() => shared.realm);
+    await browser.openPage(page.storage).connect();
+    expect(saidIn(shared)).toEqual([{ hasLock: true, hasLockSoon: false, isNew: false }]);
+  });
+
+  test("that dies before it has said that it has its lock is given up by its host", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const page = openHeldUp();
+    await page.connect();
+    const [{ epoch }, other] = [browser.realms[0]!, await browser.openPage().connect()];
+    expect(await other.diagnostics()).toMatchObject({ epoch, tabs: 2 });
+    page.crash();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await other.diagnostics()).toMatchObject({ epoch, tabs: 1 });
   });
 });
 

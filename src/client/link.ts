@@ -17,7 +17,7 @@ import { type Approach, approachHost } from "./host/approach.ts";
 import type { Chosen } from "./host/choose.ts";
 import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
-import { holdPortLock, type PortLock, stealLock } from "./locks.ts";
+import { createPortLock, type PortLock, stealLock } from "./locks.ts";
 import type { CheckedOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
 
@@ -62,6 +62,7 @@ export async function openLink(
   first: Approach,
   hear: LinkEvents,
 ): Promise<Link> {
+  const { locks } = platform;
   const servers = new Map(options.servers.map((server) => [server.id, server]));
   const calls = createCalls();
   const closing = new AbortController();
@@ -87,7 +88,7 @@ export async function openLink(
     for (const choose of hosts) {
       try {
         const chosen = choose();
-        const lock = nextLock ?? holdPortLock(platform.locks);
+        const lock = nextLock ?? createPortLock(locks);
         nextLock = undefined;
         await greet(chosen, generation, lock);
         return;
@@ -100,7 +101,7 @@ export async function openLink(
         logger.warn(`no host of this kind: ${why}`);
       }
     }
-    void nextLock?.held.then((unlock) => unlock?.());
+    void nextLock?.release();
     throw new ComfyTabsError("unsupported-environment", `No host can be had: ${why}.`, {
       missing: mode === "shared" ? "SharedWorker" : "Worker",
     });
@@ -108,9 +109,12 @@ export async function openLink(
 
   async function greet({ mode, host: port }: Chosen, generation: number, portLock: PortLock): Promise<void> {
     let refusals = 0;
-    const life = await meetHost(port, {
-      locks: platform.locks,
+    // A new tab has nothing yet that its end would have to end: it does not wait.
+    const isEarly = !!locks && mode === "shared" && identity.isNew;
+    const meeting = meetHost(port, {
+      locks,
       portLock,
+      isEarly,
       hello: (portId, hasLock) => ({
         protocol: protocolVersion,
         build,
@@ -118,13 +122,14 @@ export async function openLink(
         tabId: identity.tabId,
         tabSecret: identity.secret,
         isNew: identity.isNew,
-        hasAsked: !platform.locks && platform.openChannel !== undefined,
+        hasAsked: !locks && platform.openChannel !== undefined,
         windowId,
         servers: [...servers.values()],
         tasks: hear.knownTasks(),
         locks: chosenMode && hear.knownLocks(),
         previews: options.previews,
         hasLock,
+        hasLockSoon: isEarly,
       }),
       onRefused: async () => {
         refusals += 1;
@@ -139,21 +144,35 @@ export async function openLink(
         replaceHost();
       },
       onHung: (epoch) => {
-        logger.warn("the host hangs: another one takes over");
+        logger.warn("the host hangs");
         if (mode === "shared") generations.leave(generation);
         // Granted to all who wait for it, it tells the other tabs at once.
-        if (platform.locks) stealLock(platform.locks, hostLock(epoch as Epoch));
+        if (locks) stealLock(locks, hostLock(epoch as Epoch));
         replaceHost();
       },
       waits: hear.waits,
       closing: closing.signal,
     });
+    const lock = portLock.hold();
+    const life = await meeting;
     host = life;
     identity.introduced();
     metAt = Date.now();
     chosenMode = mode;
     hear.onWelcome(life.greeting, reason, life.locks);
-    calls.host(life.carry);
+    if (isEarly) void lock.then((hasLock) => follow(life, hasLock));
+    else calls.host(life.carry);
+  }
+
+  /** Not before it has its lock does a new tab ask its host for anything, which would outlive a crash. */
+  function follow(life: HostLife, hasLock: boolean): void {
+    if (host !== life) return;
+    // Locks are refused, or it is an older host, which does not know the word: another port, as any later one.
+    if (!hasLock || life.greeting.protocol.minor === 0) replaceHost();
+    else {
+      life.post({ comfyTabs: "locked" });
+      calls.host(life.carry);
+    }
   }
 
   /** It may take some tries: nothing but `close` makes a page give up on its tasks. */
@@ -175,6 +194,7 @@ export async function openLink(
   }
 
   function replaceHost(): void {
+    host?.end();
     host = undefined;
     calls.hostGone();
     void reestablish();
@@ -212,7 +232,6 @@ export async function openLink(
     // As another tab, or as one that has more tasks than we know of: only a welcome tells them.
     if (news) hear.onNews(news);
     if (host) {
-      host.end();
       waitMs = 0;
       replaceHost();
     }

@@ -68,18 +68,32 @@ export function onLockFree(locks: LocksLike, name: string, freed: () => void): (
   return () => waiting.abort();
 }
 
-/** A port's id, and the lock that tells the host of its end: hello has to wait for it. */
+/** A port's id, and the lock that tells the host of its end. */
 export interface PortLock {
   readonly portId: PortId;
-  /** Lets go of it. Undefined where locks are refused or broken: the host is told that there is none. */
-  readonly held: Promise<(() => void) | undefined>;
+  /**
+   * Asks for it, the first time.
+   *
+   * @returns whether it is held. False where locks are refused or broken: the host is told that there is none
+   */
+  hold(): Promise<boolean>;
+  release(): Promise<void>;
 }
 
 /** Nobody else has this name: a lock manager that does not grant it is broken, and done without. */
 const patienceMs = 2_000;
 
-export function holdPortLock(locks: LocksLike | undefined): PortLock {
+export function createPortLock(locks: LocksLike | undefined): PortLock {
   const portId = nanoid() as PortId;
-  const held = locks && holdLock(locks, tabLock(portId), patienceMs).catch(() => undefined);
-  return { portId, held: Promise.resolve(held) };
+  let held: ReturnType<typeof holdLock> | undefined;
+  return {
+    portId,
+    async hold() {
+      held ??= locks && holdLock(locks, tabLock(portId), patienceMs).catch(() => undefined);
+      return !!(await held);
+    },
+    async release() {
+      (await held)?.();
+    },
+  };
 }

@@ -72,16 +72,17 @@ describe("the back/forward cache", () => {
     browser.workersAre(() => host.realm);
     const page = browser.openPage();
     await page.connect();
+    await expect.poll(() => envelopesOf(host)).toEqual(["locked"]);
     const identity = browser.locks.names().find((name) => name.includes("/identity/")) ?? "";
     page.fire("pagehide", true);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend"]);
+    await expect.poll(() => envelopesOf(host)).toEqual(["locked", "suspend"]);
     expect(browser.locks.isHeld(identity)).toBe(false);
     page.fire("pageshow", true);
     await expect.poll(() => host.hellos().length).toBe(2);
     expect(browser.locks.isHeld(identity)).toBe(true);
     page.fire("pageshow", false);
     page.fire("pagehide", false);
-    await expect.poll(() => envelopesOf(host)).toEqual(["suspend", "goodbye"]);
+    await expect.poll(() => envelopesOf(host)).toEqual(["locked", "suspend", "goodbye"]);
   });
 
   test("closes the port, so that what is on its way evicts nobody, and the welcome brings what came meanwhile", async () => {

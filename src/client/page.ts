@@ -4,7 +4,7 @@ import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
 import { createGeneration } from "./generation.ts";
 import { approachHost } from "./host/approach.ts";
 import type { Greeting } from "./host-life.ts";
-import { claimIdentity, type Identity } from "./identity.ts";
+import { createIdentity, type Identity } from "./identity.ts";
 import { type Link, openLink } from "./link.ts";
 import { createListeners, tell } from "./listeners.ts";
 import { createLogger } from "./logger.ts";
@@ -44,7 +44,11 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const windowId = `window_${Date.now()}_${nanoid(6)}`;
   const logger = createLogger(options.logger, windowId);
   const access = platform.askForAccess(options.servers.map(({ url }) => url));
-  const identity = await claimIdentity(platform, options.name);
+  const identity = createIdentity(platform, options.name);
+  if (!identity.isNew) {
+    void approach.portLock.hold();
+    await identity.keep();
+  }
   await access;
   const call: Link["call"] = (method, args, more) => link.call(method, args, more);
   const book = createTaskBook(identity, logger, call, () => emit("tasks", book.list()));
@@ -118,7 +122,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
   }
 
-  const link = await openLink(platform, options, identity, windowId, logger, generations, approach, {
+  const linking = openLink(platform, options, identity, windowId, logger, generations, approach, {
     onWelcome: takeWelcome,
     onEvent: takeEvent,
     onRenewed: book.forgetAll,
@@ -126,7 +130,10 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     knownTasks: book.known,
     knownLocks: serverLocks.known,
     waits: () => book.known().some(({ settled }) => !settled) || serverLocks.waits(),
-  }).catch((error: unknown) => {
+  });
+  // Nobody else can have it: that comes after the hello.
+  if (identity.isNew) void identity.keep();
+  const link = await linking.catch((error: unknown) => {
     identity.release(); // whoever tries again is still this tab
     throw error;
   });

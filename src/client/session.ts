@@ -75,7 +75,7 @@ export function createSession({
       book.forget(taskId);
     } catch (error) {
       if (codeOf(error) === "not-found") book.forget(taskId);
-      else logger.warn("an aborted task could not be withdrawn:", error);
+      else logger.warn("an aborted task stays:", error);
     }
   }
 

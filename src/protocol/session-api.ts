@@ -112,6 +112,8 @@ export interface Hello {
   readonly previews: "newest" | "none";
   /** Whether the tab holds a Web Lock named after its port, for the host to wait on. */
   readonly hasLock: boolean;
+  /** It has asked for that lock, and says `locked` when it has it, before its first call. Since 1.1. Absent: false. */
+  readonly hasLockSoon?: boolean;
   /** Where there are no locks: no other page answers to this tab's id. */
   readonly hasAsked?: boolean;
 }
@@ -301,6 +303,8 @@ export type HostEvent =
 export type TabEnvelope =
   /** All batches up to this one have been taken. Flow control only. */
   | { readonly comfyTabs: "ack"; readonly batch: number }
+  /** The page has the lock that its hello promised. Since 1.1. */
+  | { readonly comfyTabs: "locked" }
   /** The page goes into the back/forward cache, where a message would evict it. */
   | { readonly comfyTabs: "suspend" }
   | { readonly comfyTabs: "resume" }

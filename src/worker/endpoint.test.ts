@@ -184,11 +184,13 @@ describe("a port's endpoint", () => {
   test("passes on envelopes without anything else that was in them", () => {
     const { receive, envelopes } = serve();
     receive({ comfyTabs: "ack", batch: 3, more: 1 });
+    receive({ comfyTabs: "locked", more: 1 });
     receive({ comfyTabs: "suspend" });
     receive({ comfyTabs: "resume" });
     receive({ comfyTabs: "goodbye" });
     expect(envelopes).toEqual([
       { comfyTabs: "ack", batch: 3 },
+      { comfyTabs: "locked" },
       { comfyTabs: "suspend" },
       { comfyTabs: "resume" },
       { comfyTabs: "goodbye" },

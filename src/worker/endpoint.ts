@@ -123,7 +123,8 @@ const tooMany = (): WireError =>
 function readEnvelope(data: unknown): TabEnvelope | undefined {
   if (typeof data !== "object" || data === null || !("comfyTabs" in data)) return undefined;
   const { comfyTabs: kind } = data;
-  if (kind === "suspend" || kind === "resume" || kind === "goodbye") return { comfyTabs: kind };
+  if (kind === "locked" || kind === "suspend" || kind === "resume" || kind === "goodbye")
+    return { comfyTabs: kind };
   if (kind !== "ack" || !("batch" in data)) return undefined;
   const { batch } = data;
   return typeof batch === "number" && Number.isSafeInteger(batch) ? { comfyTabs: kind, batch } : undefined;

@@ -8,7 +8,7 @@ import type { EventEnvelope, Hello, SessionApi } from "../protocol/session-api.t
 import { createHost } from "./host.ts";
 import { newEntry } from "./journal/journal-contract.ts";
 import { openJournal } from "./journal/open-journal.ts";
-import type { LocksLike } from "./port.ts";
+import type { LocksLike } from "./page-lock.ts";
 import type { FetchLike } from "./server/http.ts";
 import type { SocketLike } from "./server/socket.ts";
 import { after } from "./timers.ts";
@@ -259,6 +259,41 @@ describe("a host", () => {
     expect(sockets[0]?.closed).toBe(true);
   });
 
+  test("asks for the lock of a new tab when the tab says that it has it, not before", async () => {
+    const { locks, requested, hold, free } = fakeLocks();
+    const { openTab, sockets } = startHost({ locks });
+    const lock = tabLock("port-anna" as PortId);
+    const anna = openTab("anna");
+    anna.port.postMessage({ comfyTabs: "locked" });
+    await anna.hello({ hasLock: false, hasLockSoon: true });
+    expect(requested).not.toContain(lock);
+    hold(lock);
+    anna.port.postMessage({ comfyTabs: "locked" });
+    anna.port.postMessage({ comfyTabs: "locked" });
+    await expect.poll(() => requested.filter((name) => name === lock)).toHaveLength(1);
+    expect(sockets[0]?.closed).toBe(false);
+    free(lock);
+    expect(sockets[0]?.closed).toBe(true);
+  });
+
+  test("gives up a new tab that does not say so within ten seconds, and tells it to say hello on another port", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { locks, hold } = fakeLocks();
+    const { openTab } = startHost({ locks });
+    hold(tabLock("port-anna" as PortId));
+    const [frozen, anna, left] = [openTab("frozen"), openTab("anna"), openTab("left")];
+    for (const tab of [frozen, anna, left]) await tab.hello({ hasLock: false, hasLockSoon: true });
+    anna.port.postMessage({ comfyTabs: "locked" });
+    left.port.postMessage({ comfyTabs: "goodbye" });
+    await expect.poll(() => anna.remote.diagnostics()).toMatchObject({ ok: { tabs: 2 } });
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { tabs: 2 } });
+    await vi.advanceTimersByTimeAsync(1_000);
+    await expect.poll(() => frozen.heard.at(-1)).toMatchObject({ epoch: "", events: [] });
+    expect(await anna.remote.diagnostics()).toMatchObject({ ok: { tabs: 1 } });
+    expect(left.heard).not.toContainEqual(expect.objectContaining({ epoch: "" }));
+  });
+
   test("goes on with what it can where locks are refused", async () => {
     const { openTab, log } = startHost({
       locks: { request: () => Promise.reject(new Error("SecurityError")) },
@@ -316,7 +351,7 @@ describe("a host", () => {
     const { openTab } = startHost();
     const anna = openTab("anna");
     expect(await anna.hello({ protocol: { major: 2, minor: 1 } })).toMatchObject({
-      error: { code: "version-mismatch", details: { ours: "1.0", theirs: "2.1" } },
+      error: { code: "version-mismatch", details: { ours: "1.1", theirs: "2.1" } },
     });
     expect(await anna.remote.hello("{")).toMatchObject({ error: { details: { option: "hello" } } });
     expect(await anna.hello()).toMatchObject({ ok: { epoch: "epoch-1" } });

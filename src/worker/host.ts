@@ -7,7 +7,8 @@ import type { HostMode } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
 import type { PortLike } from "./endpoint.ts";
 import { openJournal } from "./journal/open-journal.ts";
-import { type LocksLike, servePort } from "./port.ts";
+import type { LocksLike } from "./page-lock.ts";
+import { servePort } from "./port.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
 import type { UploadRequestLike } from "./server/files.ts";
 import type { BlockOf, FetchLike } from "./server/http.ts";
@@ -93,7 +94,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
       lastPort += 1;
       const key = lastPort;
       // A tab that asked for our lock before we hold it would take us for dead. Messages wait in the port.
-      void held.then(() => servePort(key, port, { epoch, runtime, accounts, transfers, locks, log }));
+      void held.then(() => servePort(key, port, { epoch, runtime, accounts, transfers, locks, after, log }));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { nanoid } from "nanoid";
 import { createHost } from "./host.ts";
-import type { LocksLike } from "./port.ts";
+import type { LocksLike } from "./page-lock.ts";
 import { pageLimits } from "./server/page-limits.ts";
 
 /**

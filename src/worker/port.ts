@@ -1,8 +1,7 @@
 import { present } from "../comfy/json.ts";
 import type { DeclaredServer, PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
-import type { PortId, ServerKey } from "../protocol/ids.ts";
-import { tabLock } from "../protocol/names.ts";
+import type { ServerKey } from "../protocol/ids.ts";
 import type {
   EventEnvelope,
   ServerDeclaration,
@@ -13,6 +12,7 @@ import type {
 import { protocolVersion } from "../protocol/version.ts";
 import type { Accounts } from "./accounts.ts";
 import { openEndpoint, type PortLike, type Reply, type TabEndpoint } from "./endpoint.ts";
+import { createPageLock, type LocksLike, type PageLock } from "./page-lock.ts";
 import {
   bad,
   Refusal,
@@ -28,12 +28,8 @@ import {
   readWorkflow,
 } from "./requests.ts";
 import type { Runtime } from "./runtime.ts";
+import type { After } from "./timers.ts";
 import type { Plan, Transfers } from "./transfers.ts";
-
-/** The part of `navigator.locks` that is used. */
-export interface LocksLike {
-  request(name: string, granted: () => void | Promise<void>): Promise<unknown>;
-}
 
 export interface PortMeans {
   readonly epoch: string;
@@ -41,6 +37,7 @@ export interface PortMeans {
   readonly accounts: Accounts;
   readonly transfers: Transfers;
   readonly locks: LocksLike | undefined;
+  readonly after: After;
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
 
@@ -58,13 +55,17 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
       }
     },
   });
-  const calls = sessionCalls(key, endpoint, gone, means);
+  const lock = createPageLock(means, gone, dropped);
+  const calls = sessionCalls(key, endpoint, lock, means);
   runtime.addPort(key, endpoint.post, dropped);
 
   function takeEnvelope(envelope: TabEnvelope): void {
     switch (envelope.comfyTabs) {
       case "ack":
         runtime.tell({ type: "tab-acknowledged", port: key, batch: envelope.batch });
+        return;
+      case "locked":
+        lock.watch();
         return;
       case "suspend":
         runtime.tell({ type: "tab-suspended", port: key });
@@ -85,6 +86,7 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
 
   /** By its goodbye or by its lock, whichever is first; the other says nothing new. */
   function gone(): void {
+    lock.forget();
     runtime.tell({ type: "tab-gone", port: key });
     runtime.removePort(key);
     transfers.portGone(key);
@@ -102,11 +104,9 @@ type AnyCall = (reply: Reply, ...args: readonly (string | Blob)[]) => void;
 function sessionCalls(
   port: PortKey,
   endpoint: TabEndpoint,
-  gone: () => void,
-  { epoch, runtime, accounts, transfers, locks, log }: PortMeans,
+  lock: PageLock,
+  { epoch, runtime, accounts, transfers, locks }: PortMeans,
 ): SessionCalls {
-  /** The lock of the page behind this port is ours to wait for. */
-  let watched: string | undefined;
   let greeted = false;
 
   /**
@@ -140,15 +140,6 @@ function sessionCalls(
     return server;
   };
 
-  /** Queued before anything else of this port is handled, and never waited for: its grant is the death notice. */
-  function watchLock(portId: string): void {
-    if (!locks || watched !== undefined) return;
-    watched = portId;
-    locks
-      .request(tabLock(portId as PortId), gone)
-      .catch((thrown: unknown) => log("warn", `a tab's lock cannot be watched: ${String(thrown)}`));
-  }
-
   return {
     hello(reply, json) {
       const { protocol, portId, ...hello } = readHello(json);
@@ -158,13 +149,14 @@ function sessionCalls(
         const message = `This host speaks protocol ${ours}, the tab ${theirs}.`;
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
-      if (greeted || (watched !== undefined && watched !== portId)) bad("hello");
-      const { tabId, tabSecret, windowId, tasks, locks: held, previews, isNew = false } = hello;
+      if (greeted || !lock.names(portId)) bad("hello");
+      const { tabId, tabSecret, windowId, tasks, locks: held, previews, isNew = false, hasLockSoon } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
-      if (hello.hasLock) watchLock(portId);
+      if (hello.hasLock) lock.watch();
+      else if (hasLockSoon) lock.expect();
       const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
-      const pings = !hello.hasLock;
+      const pings = !hello.hasLock && !hasLockSoon;
       runtime.call(
         (call) => ({
           type: "tab-said-hello",

@@ -152,6 +152,7 @@ export const readHello = fromJson(
     locks: optional(list((value, field) => lock(value, field))),
     previews: oneOf("newest", "none"),
     hasLock: flag,
+    hasLockSoon: optional(flag),
     hasAsked: optional(flag),
   }),
 );

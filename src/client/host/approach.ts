@@ -1,7 +1,7 @@
 import { workerName } from "../../protocol/names.ts";
 import type { HostMode } from "../../protocol/session-api.ts";
 import type { Generation } from "../generation.ts";
-import { holdPortLock, type PortLock } from "../locks.ts";
+import { createPortLock, type PortLock } from "../locks.ts";
 import type { CheckedOptions } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import { type Chosen, hostsToTry } from "./choose.ts";
@@ -21,10 +21,9 @@ export function approachHost(
   mode: "auto" | HostMode,
   generations: Generation,
 ): Approach {
-  const portLock = holdPortLock(platform.locks);
   const generation = generations.current();
   const [first, ...others] = hostsToTry(platform, mode, worker, workerName(name, generation));
-  return { generation, portLock, hosts: [begun(first!), ...others] };
+  return { generation, hosts: [begun(first!), ...others], portLock: createPortLock(platform.locks) };
 }
 
 function begun(choose: () => Chosen): () => Chosen {

@@ -1,4 +1,5 @@
 import type { EventEnvelope, HostEvent, SessionMethod } from "../../protocol/session-api.ts";
+import { protocolVersion } from "../../protocol/version.ts";
 import type { Realm } from "./browser.ts";
 
 type Script = { readonly [Method in SessionMethod]?: (...args: string[]) => unknown };
@@ -50,7 +51,7 @@ export function scriptedRealm(script: Script = {}, epoch = "scripted") {
 }
 
 export const greeting = (epoch: string) => ({
-  protocol: { major: 1, minor: 0 },
+  protocol: protocolVersion,
   build: "test",
   epoch,
   mode: "shared",
