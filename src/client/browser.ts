@@ -10,7 +10,10 @@ export function browserPlatform(): Platform {
       missing: "window",
     });
   return {
-    locks: (navigator as { locks?: LocksLike }).locks,
+    // Looked for when the worker is on its way.
+    get locks() {
+      return (navigator as { locks?: LocksLike }).locks;
+    },
     openChannel: typeof BroadcastChannel === "undefined" ? undefined : (name) => new BroadcastChannel(name),
     frame: frameOf(window),
     storage: () => sessionStorage,
