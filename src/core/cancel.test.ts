@@ -127,6 +127,15 @@ describe("cancel", () => {
     expect(host.pending(/cancel/)).toHaveLength(1);
   });
 
+  test("that is called again while it waits answers no later for that", () => {
+    const { host, anna, taskId } = accepted("0.33.0");
+    const first = anna.call({ method: "cancel", taskId });
+    host.pass(20_000);
+    const second = anna.call({ method: "cancel", taskId });
+    host.pass(10_001);
+    expect([first.answer, second.answer]).toEqual([{ ok: false }, { ok: false }]);
+  });
+
   test("that the server does not follow is repeated, and answers false after 30 s", () => {
     const { host, anna, promptId, taskId } = accepted("0.33.0");
     host.say({ type: "execution_start", promptId });

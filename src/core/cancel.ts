@@ -27,11 +27,13 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
     answer(c, call, { ok: false });
     return;
   }
-  setTimer(c, {
-    at: c.moment.now + answerAfterMs,
-    timer: "cancel-deadline",
-    task: task.id,
-  });
+  // Who asks again waits no longer than who has asked first.
+  if (!task.cancel?.calls.length)
+    setTimer(c, {
+      at: c.moment.now + answerAfterMs,
+      timer: "cancel-deadline",
+      task: task.id,
+    });
   stopTask(c, task, call);
 }
 
