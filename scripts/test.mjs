@@ -22,9 +22,9 @@ const parts = {
     "npx playwright test many-tabs many-servers server-locks access hostile-tab journal mixed-load package compat.spec examples upgrading",
   ],
   engines: ["npx playwright test -c e2e/engines/playwright.config.ts --grep @short"],
+  bundlers: ["npx playwright test bundlers.spec --project built --grep @short"],
   faults: ["npx playwright test faults.spec"],
   chaos: ["npx playwright test chaos.spec"],
-  bundlers: ["npx playwright test bundlers.spec --project built --grep @short"],
   "all-bundlers": ["npx playwright test bundlers.spec --project built"],
 };
 
@@ -35,12 +35,9 @@ if (unknown) {
   process.exit(1);
 }
 
-// The bundlers are installed from the registry, which takes as long as it takes. Chaos has failed where two
-// cores had the work of twenty: tasks were gone after a reload, and it is not known yet why.
-const byName = ["chaos", "bundlers", "all-bundlers"];
-const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => !byName.includes(name));
+const wanted = named.length > 0 ? named : Object.keys(parts).filter((name) => name !== "all-bundlers");
 if (wanted.includes("engines")) for (const name of ["chromium", "firefox", "webkit"]) provide(name); // the tests say which is not there
-if (["e2e", "faults", ...byName].some((name) => wanted.includes(name)))
+if (["e2e", "faults", "chaos", "bundlers", "all-bundlers"].some((name) => wanted.includes(name)))
   process.env.CHROMIUM = provideChromium();
 
 // What was just built is what the browser's tests load.
