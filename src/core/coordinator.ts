@@ -66,6 +66,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     calls: new Map(),
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
+    dismissed: new Set(),
     lastKey: 0,
     nextClientId: undefined,
     sendWaiting: false,

@@ -467,6 +467,20 @@ describe("a submit that is repeated at the next host", () => {
   });
 });
 
+describe("a task that its tab has dismissed", () => {
+  test("stays so where a former host wakes up and journals it anew", () => {
+    const { host, journal, anna } = former();
+    const { taskId } = anna.submit("portrait");
+    const [written] = journal.entries.values();
+    anna.call({ method: "cancel", taskId });
+    anna.call({ method: "dismiss", taskId });
+    if (written) journal.write(written, true);
+    const again = host.tab("anna");
+    expect(again.welcome).toMatchObject({ ok: { tasks: [] } });
+    expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
+  });
+});
+
 describe("a task that only its tab remembers", () => {
   const other = declared("http://other.test");
   const remembered = {

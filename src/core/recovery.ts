@@ -32,7 +32,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry, known);
     return;
   }
-  if (known?.dismissed) {
+  if (known?.dismissed || c.dismissed.has(entry.taskId)) {
     c.effects.push({ do: "erase-journal", taskIds: [entry.taskId] });
     return;
   }

@@ -223,6 +223,9 @@ function withOwnTask(
     answer(c, call, { error: wireError("not-found", `This tab has no task "${taskId}".`, { what: taskId }) });
 }
 
+/** A former host wakes up within minutes, if ever. */
+const dismissedLimit = 1_000;
+
 function dismiss(c: Coordinator, task: Task, call: CallKey): void {
   const adrift = task.record.items().some((event) => event.type === "warning" && isAdrift(event.code));
   if (!isOver(task) && !adrift) {
@@ -232,6 +235,9 @@ function dismiss(c: Coordinator, task: Task, call: CallKey): void {
   }
   const server = task.serverKey && c.servers.get(task.serverKey);
   forgetTask(c, task);
+  c.dismissed.add(task.id);
+  const [oldest] = c.dismissed;
+  if (c.dismissed.size > dismissedLimit && oldest !== undefined) c.dismissed.delete(oldest);
   answer(c, call, { ok: null });
   if (server) releaseIfUnwanted(c, server);
 }

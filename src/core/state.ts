@@ -43,6 +43,8 @@ export interface Coordinator {
   readonly calls: Map<CallKey, PortKey>;
   readonly timers: Map<string, Timer>;
   readonly twins: { seen: number; removed: number };
+  /** Tasks that were dismissed here last: a former host that was held up may journal one of them anew. */
+  readonly dismissed: Set<string>;
 
   /** Pages whose hello waits for the journal, and whether they went into the back/forward cache meanwhile. */
   readonly arriving: Map<PortKey, { suspended: boolean }>;
