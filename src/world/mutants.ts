@@ -82,13 +82,6 @@ export const mutants: readonly Mutant[] = [
   ),
   core(
     "locks",
-    5000,
-    "a theft makes two tabs wait for each other",
-    'for (const entry of c.locks.table.breakCycles()) tell(c, entry, "deadlock");',
-    "c.sendWaiting = true;",
-  ),
-  core(
-    "locks",
     2000,
     "the next host knows nothing of locks that are held",
     "else if (table.heldAgainst(entry).every(",
@@ -208,39 +201,11 @@ export const mutants: readonly Mutant[] = [
 
   // Look-ups
   core(
-    "reconcile",
-    3000,
-    "a second item under a prompt id is taken for another server's",
-    " && task.number === number",
-    "",
-  ),
-  core(
-    "task-lifecycle",
-    3000,
-    "what was missing before its POST was taken counts on",
-    "task.misses = 0;\n  task.workflow = undefined;",
-    "task.workflow = undefined;",
-  ),
-  core(
     "recovery",
     3000,
     "what a host sent whose journal had failed is sent once more",
     "(known?.unjournalled === true || known?.serverId !== undefined)",
     "false",
-  ),
-  core(
-    "reconcile",
-    3000,
-    "nothing was seen to happen where there was no socket",
-    'task.suspicion = open && connection.since <= askedAt ? undefined : "socket-broke";',
-    "task.suspicion = undefined;",
-  ),
-  core(
-    "routing",
-    3000,
-    "what runs unheard is not doubted when the queue falls",
-    " && task.clientId === server.clientId && !task.unheard",
-    "",
   ),
   core(
     "reconcile",
