@@ -68,7 +68,10 @@ export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[])
     restore(c, tab, entry);
     const task = c.tasks.get(entry.taskId);
     // Its page may be back by now.
-    if (task && tab.ports.size === 0) abandoned(c, task);
+    if (!task || tab.ports.size > 0) continue;
+    task.unmet = task.stage.at === "waiting";
+    if (task.unmet) task.candidates = [];
+    abandoned(c, task);
   }
   reachServers(c);
 }

@@ -96,10 +96,11 @@ function claimBack(
 ): void {
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
-  // It may have come out of the journal before its tab, which alone says where it may go.
   if (mine.stage.at === "waiting") {
+    const isOthers = claims > 1 || mine.unmet;
+    mine.unmet = false;
     mine.candidates = candidatesOf(tab, entry);
-    if (claims > 1 && wasPerhapsSent(entry, known)) seek(c, mine, known);
+    if (isOthers && wasPerhapsSent(entry, known)) seek(c, mine, known);
     else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;

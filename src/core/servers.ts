@@ -14,7 +14,12 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
   const added = declared.filter(({ id }) => !tab.servers.has(id));
   if (added.length > 0)
     for (const task of c.tasks.values())
-      if (task.tabId === tab.tabId && task.stage.at === "waiting" && task.submission?.server === undefined)
+      if (
+        !task.unmet &&
+        task.tabId === tab.tabId &&
+        task.stage.at === "waiting" &&
+        task.submission?.server === undefined
+      )
         task.candidates = [
           ...task.candidates,
           ...added.filter(({ key }) => task.candidates.every((one) => one.key !== key)),

@@ -215,6 +215,8 @@ export interface Task {
   generation: number;
   /** The journal has been told of it. */
   journalled: boolean;
+  /** It came out of the journal before its tab, which alone says where it may go, and may know where it went. */
+  unmet: boolean;
   /** A former host may have sent it, and could not write that down. */
   unjournalled: boolean;
   /** The client id under which it was POSTed last. */

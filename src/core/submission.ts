@@ -157,6 +157,7 @@ export function newTask(
     createdAt: c.moment.wall,
     generation: 1,
     journalled: false,
+    unmet: false,
     unjournalled: false,
     cancelAfterMs: undefined,
     ...made,

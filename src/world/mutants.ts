@@ -209,7 +209,7 @@ export const mutants: readonly Mutant[] = [
   ),
   core(
     "reconcile",
-    500,
+    3000,
     "a failed look-up is taken for gone",
     'if (entry === undefined) surveySoon(c, server, 2_000);\n  else if (entry === "unknown")',
     'if (entry === undefined || entry === "unknown")',
