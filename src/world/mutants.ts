@@ -368,13 +368,6 @@ export const mutants: readonly Mutant[] = [
     'if (cancelAt !== undefined) c.effects.push({ do: "probe-tab", tabId, task: id });',
     "",
   ),
-  core(
-    "absence",
-    2000,
-    "a task is cancelled though its tab came back",
-    "if (task.cancelAt === undefined || isOver(task)) continue;",
-    "if (task.cancelAt !== undefined || isOver(task)) continue;",
-  ),
 
   core(
     "coordinator",
