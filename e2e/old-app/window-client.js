@@ -42,6 +42,8 @@ window.addEventListener("storage", ({ key, newValue }) => {
   if (told.windowId !== WINDOW_ID) heardOfOthers.push(told);
 });
 window.heardOfOthers = heardOfOthers;
+// Chromium drops what others write while a page reads its storage for the first time: that is done before they begin.
+localStorage.getItem("comfyui_windows");
 
 async function complete(task, promptId) {
   const history = await (await fetch(`${currentWebSocketServer}/history/${promptId}`)).json();
