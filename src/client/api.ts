@@ -50,7 +50,7 @@ export type WhenTabGone = "keep" | { readonly cancelAfterMs: number };
 
 export interface ServerOptions {
   readonly url: string;
-  /** The name of the server in this tab. Default: its normalised address. */
+  /** The name of the server in this tab. Default: its address as `http://host:port`, without a slash at the end. */
   readonly id?: string;
   /** Share of the work that it gets, compared with other servers. Default 1. */
   readonly weight?: number;
@@ -178,7 +178,7 @@ export interface Session {
   submit(workflow: Workflow, options?: SubmitOptions): Promise<Task>;
   /**
    * Makes a prompt that the app POSTed itself a task of this tab: live events when it was sent with
-   * {@link clientId}, the ending in any case.
+   * {@link clientId}, the ending in any case. One that the server never had stays open, with a warning.
    *
    * @throws {@link ComfyTabsError} `not-found` — no such server, or another tab's prompt
    */
@@ -200,10 +200,14 @@ export interface Session {
    * Locks a server for this tab, or several, all or none; by default the least busy that is free. First come,
    * first served; what this tab has locked is no obstacle to itself. Running and sent tasks stay where they are.
    *
-   * @returns null only with `ifAvailable`
    * @throws {@link ComfyTabsError} `would-deadlock` — whoever has it waits for a lock of this tab's;
    *   `not-found`, `invalid-option`, `aborted`; `unsupported-environment` — in mode `solo`; `host-lost`
    */
+  lockServer(
+    server?: string | readonly string[],
+    options?: LockOptions & { readonly ifAvailable?: false },
+  ): Promise<ServerLock>;
+  /** @returns null where it was wanted `ifAvailable`, and is not */
   lockServer(server?: string | readonly string[], options?: LockOptions): Promise<ServerLock | null>;
   /**
    * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it.

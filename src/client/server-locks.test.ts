@@ -37,8 +37,8 @@ describe("lockServer", () => {
     const told: unknown[] = [];
     ben.on("lock", ({ serverId, lock }) => told.push([serverId, lock?.by]));
     const his = ben.lockServer(server, { mode: "exclusive" });
-    await hers?.release();
-    expect((await his)?.serverIds).toEqual([server]);
+    await hers.release();
+    expect((await his).serverIds).toEqual([server]);
     await expect.poll(() => told.at(-1)).toEqual([server, "this-tab"]);
   });
 

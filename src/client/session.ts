@@ -11,7 +11,7 @@ import type {
   UploadRequest,
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import type { ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
+import type { LockOptions, ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
 import { abortedError, type CallOptions, closedError, type Request } from "./calls.ts";
 import { cancelAfter, demand } from "./options.ts";
 import type { Page } from "./page.ts";
@@ -147,10 +147,11 @@ export function createSession({
     task: (taskId) => book.tasks.get(taskId),
     servers: () => [...page.servers.values()],
 
-    async lockServer(server, options = {}) {
+    // Only with `ifAvailable` it is null, which the overloads say.
+    lockServer: (async (server?: string | readonly string[], options: LockOptions = {}) => {
       open();
       return page.locks.lock(server, options, undo);
-    },
+    }) as Session["lockServer"],
 
     async setAuth(serverId, auth) {
       open();
