@@ -124,9 +124,13 @@ class ServerItem {
       error ? element("span", { class: "server-error" }, error.message) : "",
     );
     const busy = this.#held !== undefined || this.#waiting !== undefined;
+    const focused = document.activeElement;
     this.#share.hidden = busy;
     this.#lock.hidden = busy;
     this.#release.hidden = !busy;
+    // What takes the place of a button that has gone takes its focus, too.
+    if (busy && (focused === this.#share || focused === this.#lock)) this.#release.focus();
+    if (!busy && focused === this.#release) this.#lock.focus();
     if (this.#power) {
       const order = this.#isDown() ? "Start" : "Stop";
       this.#power.textContent = order;
@@ -158,9 +162,9 @@ class ServerItem {
     this.#refresh();
     try {
       const lock = await this.#session.lockServer(this.#id, { mode, signal: waiting.signal });
-      this.#held = lock ?? undefined;
+      this.#held = lock;
       this.#announcer.say(`${this.#id} ${mode === "exclusive" ? "locked" : "preferred"}`);
-      void lock?.lost.then(() => this.#lost(lock));
+      void lock.lost.then(() => this.#lost(lock));
     } catch (error) {
       if (!waiting.signal.aborted) this.#announcer.say((error as Error).message);
     } finally {

@@ -192,7 +192,7 @@ export class TaskCard {
       this.#status.textContent = statusWords[status];
       this.#act.textContent = this.isOpen ? "Cancel" : "Dismiss";
       this.#act.setAttribute("aria-label", `${this.#act.textContent} ${this.title}`);
-      this.#act.disabled = false;
+      this.#act.ariaDisabled = null;
       this.#listener.changed();
     }
     const server = this.task.serverId;
@@ -220,8 +220,10 @@ export class TaskCard {
 
   async #cancelOrDismiss(): Promise<void> {
     if (!this.isOpen) return this.dismiss();
+    if (this.#act.ariaDisabled) return;
     this.#act.textContent = "Cancelling…";
-    this.#act.disabled = true;
+    // Not `disabled`, which would take the focus away.
+    this.#act.ariaDisabled = "true";
     try {
       const stopped = await this.task.cancel();
       if (stopped || !this.isOpen) return;
@@ -231,6 +233,6 @@ export class TaskCard {
       this.#warn("not-cancelled", error.message);
     }
     this.#act.textContent = "Cancel";
-    this.#act.disabled = false;
+    this.#act.ariaDisabled = null;
   }
 }
