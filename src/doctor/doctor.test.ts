@@ -108,15 +108,23 @@ describe("the doctor", () => {
   });
 
   test.each([
-    [[]],
-    [["ftp://comfy.test"]],
-    [["http://a", "http://b"]],
-    [["http://a", "--origin", "no"]],
-    [["--what"]],
-  ])("does not take %j, and says what it would take", async (words) => {
+    [[], "address of a server is missing"],
+    [["ftp://comfy.test"], "is no address"],
+    [["http://a", "http://b"], '"http://b" is one too many'],
+    [["http://a", "--origin", "no"], 'https://app.example, not "no"'],
+    [["http://a", "--origin", "localhost:3000"], 'https://app.example, not "localhost:3000"'],
+    [["http://a", "--header", "no"], '--header takes one such as "Authorization: Bearer …", not "no"'],
+    [["--what"], "Unknown option '--what'"],
+  ])("does not take %j, and says why", async (words, said) => {
     const { code, text } = await run(...words);
-    expect(text).toMatch(/comfy-tabs doctor <address>|is no address/);
+    expect(text).toContain(said);
     expect(code).toBe(1);
+  });
+
+  test("says what it would take when it is asked, which is no failure", async () => {
+    const { code, text } = await run("--help");
+    expect(text).toContain("comfy-tabs doctor <address>");
+    expect(code).toBe(0);
   });
 
   test("changes nothing at the server", async () => {

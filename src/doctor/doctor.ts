@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { examine, type Finding } from "./examine.ts";
+import { type Examination, examine, type Finding } from "./examine.ts";
 
 export const usage = `comfy-tabs doctor <address> [--origin <origin>] [--header "Name: value"]…
 
@@ -15,10 +15,15 @@ const marks: { readonly [Is in Finding["is"]]: string } = { well: "  ok ", note:
 
 /** @returns the exit code */
 export async function doctor(words: readonly string[], print: (line: string) => void): Promise<number> {
-  const asked = read(words);
+  let asked: Examination | undefined;
+  try {
+    asked = read(words);
+  } catch (error) {
+    print(`${(error as Error).message}\n`);
+  }
   if (!asked) {
     print(usage);
-    return 1;
+    return words.includes("--help") ? 0 : 1;
   }
   let code = 0;
   for await (const { is, what, todo } of examine(asked)) {
@@ -30,23 +35,38 @@ export async function doctor(words: readonly string[], print: (line: string) => 
   return code;
 }
 
-function read(words: readonly string[]) {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...words],
-      allowPositionals: true,
-      options: { origin: { type: "string" }, header: { type: "string", multiple: true } },
-    });
-    const [command, url, more] = positionals;
-    if (command !== "doctor" || url === undefined || more !== undefined) return undefined;
-    const origin = values.origin === undefined ? undefined : new URL(values.origin).origin;
-    const headers = (values.header ?? []).map((line) => {
-      const [, name, value] = /^([\w-]+):\s*(.+)$/.exec(line) ?? [];
-      if (name === undefined || value === undefined) throw new Error(`no header: ${line}`);
-      return [name, value];
-    });
-    return { url, origin, headers: Object.fromEntries(headers) as Record<string, string> };
-  } catch {
-    return undefined; // the usage says how
-  }
+/** @returns undefined where the usage is wanted @throws Error with one sentence for the person who typed it */
+function read(words: readonly string[]): Examination | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...words],
+    allowPositionals: true,
+    options: {
+      origin: { type: "string" },
+      header: { type: "string", multiple: true },
+      help: { type: "boolean" },
+    },
+  });
+  const [command, url, more] = positionals;
+  if (values.help || command === undefined) return undefined;
+  if (command !== "doctor") throw new Error(`There is no command "${command}".`);
+  if (url === undefined) throw new Error("The address of a server is missing.");
+  if (more !== undefined) throw new Error(`One address at a time: "${more}" is one too many.`);
+  const headers = (values.header ?? []).map((line) => {
+    const [, name, value] = /^([\w-]+):\s*(.+)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined)
+      throw new Error(`--header takes one such as "Authorization: Bearer …", not "${line}".`);
+    return [name, value];
+  });
+  return {
+    url,
+    origin: values.origin === undefined ? undefined : originOf(values.origin),
+    headers: Object.fromEntries(headers) as Record<string, string>,
+  };
+}
+
+/** `localhost:3000` would parse, as an address of the scheme `localhost:`. */
+function originOf(text: string): string {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+    throw new Error(`--origin takes one such as https://app.example, not "${text}".`);
+  return new URL(text).origin;
 }
