@@ -9,6 +9,7 @@ import {
   errorToWire,
   wireError,
 } from "./errors.ts";
+import type { WarningCode } from "./tasks.ts";
 
 const refusal = { type: "x", message: "y", details: "z", extraInfo: { a: [1] } };
 
@@ -52,6 +53,19 @@ const examples: { readonly [C in ErrorCode]: ErrorDetails[C] } = {
 };
 const codes = Object.keys(examples) as ErrorCode[];
 
+/** Likewise. */
+const warnings: { readonly [C in WarningCode]: true } = {
+  waiting: true,
+  "outputs-rejected": true,
+  "outputs-dropped": true,
+  "node-blocked": true,
+  "cancel-unsupported": true,
+  stalled: true,
+  "not-one-server": true,
+  "journal-in-memory": true,
+  "malformed-message": true,
+};
+
 describe("an error", () => {
   test.each(codes)("%s crosses a port with all that it carries", (code) => {
     const error = new ComfyTabsError(code, `what ${code} means`, examples[code]);
@@ -66,10 +80,15 @@ describe("an error", () => {
     });
   });
 
-  test("has a row in docs/errors.md, which has no other codes", () => {
+  test("has a row in docs/errors.md, which has no other codes, and so has a warning", () => {
     const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
-    const rows = [...page.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code);
-    expect([...new Set(rows)].sort()).toEqual([...codes].sort());
+    const rowsIn = (text = ""): string[] => {
+      const rows = [...text.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code = ""]) => code);
+      return [...new Set(rows)].sort();
+    };
+    const [errors, rest] = page.split("## Warnings");
+    expect(rowsIn(errors)).toEqual([...codes].sort());
+    expect(rowsIn(rest)).toEqual(Object.keys(warnings).sort());
   });
 
   test("is on the wire what one makes there without ever having thrown it", () => {
