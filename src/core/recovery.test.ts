@@ -479,6 +479,19 @@ describe("a task that its tab has dismissed", () => {
     expect(again.welcome).toMatchObject({ ok: { tasks: [] } });
     expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
   });
+
+  test("stays so at the host that it was left for, and that still has it", () => {
+    const { host, journal, anna } = former();
+    host.openSocket();
+    const { taskId, promptId } = anna.submit("portrait");
+    accept(host, promptId);
+    const left = { taskId, promptId, lastSeq: 9, settled: true, unjournalled: true, dismissed: true };
+    const again = host.tab("anna", { tasks: [left] });
+    expect(again.welcome).toMatchObject({ ok: { tasks: [] } });
+    expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
+    host.say(...runOf(promptId));
+    expect(again.heard(taskId)).toEqual([]);
+  });
 });
 
 describe("a task that only its tab remembers", () => {

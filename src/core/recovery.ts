@@ -13,6 +13,7 @@ import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
 import { leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
   emit,
+  forgetTask,
   handOver,
   markAccepted,
   settle,
@@ -28,12 +29,14 @@ const seqGap = 1_000;
 /** Takes up what the journal has of a tab's tasks. The host that wrote it is dead, or has lost them. */
 export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: KnownTask): void {
   const mine = c.tasks.get(entry.taskId);
-  if (mine) {
-    if (mine.tabId === tab.tabId) claimBack(c, tab, mine, entry, known);
+  if (mine && mine.tabId !== tab.tabId) return;
+  if (known?.dismissed || c.dismissed.has(entry.taskId)) {
+    if (mine) forgetTask(c, mine);
+    else c.effects.push({ do: "erase-journal", taskIds: [entry.taskId] });
     return;
   }
-  if (known?.dismissed || c.dismissed.has(entry.taskId)) {
-    c.effects.push({ do: "erase-journal", taskIds: [entry.taskId] });
+  if (mine) {
+    claimBack(c, tab, mine, entry, known);
     return;
   }
   const task = newTask(c, tab, {
