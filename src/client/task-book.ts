@@ -48,6 +48,8 @@ export function createTaskBook(
   /** Settled ones are in it only where their host forgets them: else, whoever comes later finds their endings there. */
   const open = new Map<string, Request<KnownTask>>(identity.tasks.map((task) => [task.taskId, task]));
   const forgotten = new Set<string>();
+  /** Another page of this tab has not written these down: they have ended there, or were dismissed. */
+  const overElsewhere = new Set<string>();
   let forgets = false;
 
   function logOf(taskId: string): TaskLog {
@@ -123,6 +125,8 @@ export function createTaskBook(
       }
       // What a host that forgets nothing does not tell of is over for it, too.
       const there = new Set(snapshots.map(({ taskId }) => taskId));
+      for (const taskId of overElsewhere) if (!there.has(taskId)) drop(taskId);
+      overElsewhere.clear();
       for (const { taskId, settled } of open.values())
         if (settled && !forgets && !there.has(taskId)) open.delete(taskId);
       saveChange();
@@ -153,6 +157,9 @@ export function createTaskBook(
       changed();
     },
     learn(more) {
+      for (const taskId of open.keys()) overElsewhere.add(taskId);
+      for (const { taskId } of more) overElsewhere.delete(taskId);
+      for (const taskId of overElsewhere) open.delete(taskId);
       for (const task of more) if (!logs.has(task.taskId)) open.set(task.taskId, task);
     },
     known() {
