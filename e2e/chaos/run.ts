@@ -7,7 +7,7 @@ import type { FaultyProxy } from "./proxy.ts";
 import type { HttpRequest } from "./requests.ts";
 import { allKinds, describe, type Kind, schedule } from "./schedule.ts";
 import { createSeats } from "./seats.ts";
-import { servedBy } from "./served.ts";
+import { watchServed } from "./served.ts";
 import type { Told } from "./told.ts";
 import { createTranscript } from "./transcript.ts";
 import { labelIn, shortWork } from "./workflows.ts";
@@ -53,6 +53,7 @@ export async function runChaos(
   plan: ChaosPlan,
 ): Promise<ChaosReport> {
   const ledger = createLedger();
+  const served = watchServed(server);
   const transcript = createTranscript();
   const seats = createSeats(chaos, address);
   const epochs = new Set<string>();
@@ -68,6 +69,7 @@ export async function runChaos(
     const own = ours(request);
     if (!own) return;
     ledger.delivered(own.promptId, own.label);
+    served.delivered(own.promptId);
     transcript.note(`the network brought ${own.promptId}`, own.label);
   });
   network.onDisturbed((request) => {
@@ -148,7 +150,7 @@ export async function runChaos(
     // What a tab shows after its next reload has to be what it was told.
     stuck.push(...(await comeBack()));
 
-    const verdict = ledger.verdict(await servedBy(server, place.deleted));
+    const verdict = ledger.verdict(await served.end(place.deleted));
     const findings = [
       ...verdict.lost,
       ...verdict.misrouted,
