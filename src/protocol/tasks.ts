@@ -37,11 +37,11 @@ export interface Progress {
 }
 
 export type WarningCode =
-  /** Not sent yet, and why. */
+  /** Not sent yet, or nobody knows whether the server has it; and why. */
   | "waiting"
   /** The server accepted the workflow, but some outputs are invalid and will not run. */
   | "outputs-rejected"
-  /** More outputs than are passed on live; the result has them all. */
+  /** More outputs than are passed on live; the result has them all, unless the server has forgotten the run. */
   | "outputs-dropped"
   /** A node refused its input; what depends on it did not run, the rest goes on. */
   | "node-blocked"
@@ -53,7 +53,7 @@ export type WarningCode =
   | "not-one-server"
   /** The task would not survive the end of the host. */
   | "journal-in-memory"
-  /** A message of the server's could not be read. */
+  /** Reserved: a message of the server's that cannot be read is only logged so far. */
   | "malformed-message";
 
 export type GapReason = "reconnecting" | "resumed";
