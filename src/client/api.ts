@@ -41,7 +41,7 @@ export interface ConnectOptions {
   readonly whenTabGone?: WhenTabGone;
   /** `"none"`: previews are not sent to this tab. Default `"newest"`. */
   readonly previews?: "newest" | "none";
-  /** Default `"warn"`. Every line starts with the tab's window id. */
+  /** Default `"warn"`. Every line starts with the tab's window id. The worker has its own lines, in its console. */
   readonly logger?: Logger | "silent" | "warn" | "debug";
 }
 
@@ -70,7 +70,10 @@ export interface Logger {
 }
 
 export interface SubmitOptions {
-  /** Id of the server. Default: the one that has the workflow's uploaded files, else the least busy. */
+  /**
+   * Id of the server. Default: the one that has the workflow's uploaded files, else one that this tab has locked,
+   * else by `affinity`, else the least busy for its weight.
+   */
   readonly server?: string;
   /** `"tab"`: where this tab's last task went, for what is cached there. Default `"none"`. */
   readonly affinity?: "tab" | "none";
@@ -96,10 +99,11 @@ export interface UploadOptions {
   readonly filename?: string;
   /** Default: none. */
   readonly subfolder?: string;
+  /** The server's folder. Default `"input"`. */
   readonly type?: "input" | "temp" | "output";
   /** Replace a file of this name instead of numbering the new one. Default false. */
   readonly overwrite?: boolean;
-  /** The image that this file is the mask of. */
+  /** The image that this file is the mask of. Its `type` is `"output"` by default. */
   readonly maskOf?: { readonly filename: string; readonly subfolder?: string; readonly type?: string };
   readonly signal?: AbortSignal;
   /** In bytes. */
@@ -146,13 +150,16 @@ export interface LockOptions {
   readonly mode?: "exclusive" | "shared";
   /** Do not wait: null where it cannot be had at once. Default false. */
   readonly ifAvailable?: boolean;
-  /** Take it from whoever has it; their `lost` resolves. For exclusive locks only. Default false. */
+  /** Take it from whoever has it; their `lost` resolves. Exclusive, and without `ifAvailable`. Default false. */
   readonly steal?: boolean;
   /** Ends the wait, not the lock. */
   readonly signal?: AbortSignal;
 }
 
-/** Held by the tab until it is released, stolen, or the tab has been gone for 5 seconds. */
+/**
+ * Held by the tab until it is released, its session closed, or it is stolen. It outlives its page by 5 seconds: a page
+ * that is loaded anew keeps it by asking for it again.
+ */
 export interface ServerLock {
   readonly serverIds: readonly string[];
   /** Resolves when somebody has stolen it, or a new host could not grant it again. */
@@ -161,7 +168,10 @@ export interface ServerLock {
   release(): Promise<void>;
 }
 
-/** What this tab may see and do. All methods reject with `closed` after `close`. */
+/**
+ * What this tab may see and do. After `close` all that asks the host rejects with `closed`, and `on` throws it; lists and
+ * `viewUrl` still tell what was known.
+ */
 export interface Session {
   /** Survives a reload; a duplicated tab has its own. */
   readonly tabId: string;
@@ -185,7 +195,10 @@ export interface Session {
   register(prompt: { serverId: string; promptId: string; label?: string }): Promise<Task>;
   /** The client id under which this host listens at a server now. */
   clientId(serverId: string): Promise<string>;
-  /** Own tasks: open ones, and ended ones until they are dismissed or expire. Oldest first. */
+  /**
+   * Own tasks: open ones, and ended ones until they are dismissed. After a day, or beyond 1,000 of a tab and 5,000 in all,
+   * the host forgets ended ones, and a page that is loaded then has them no more. Oldest first.
+   */
   tasks(): readonly Task[];
   task(taskId: string): Task | undefined;
   servers(): readonly ServerSnapshot[];
@@ -232,7 +245,7 @@ export interface Session {
   on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
   /** What is in force: mode, epoch, sockets, journal. Nothing of other tabs' tasks. */
   diagnostics(): Promise<Diagnostics>;
-  /** Ends this handle; the host is let go with the page's last one. The tasks go on. Idempotent. */
+  /** Ends this handle and its server locks; the host is let go with the page's last one. The tasks go on. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -264,8 +277,12 @@ export interface Task extends AsyncIterable<TaskEvent> {
    *   `aborted` by the signal; `not-found` after `dismiss`; `closed`
    */
   result(options?: { signal?: AbortSignal }): Promise<TaskResult>;
-  /** @returns true when the task stopped because of this; false when it ended otherwise, or has not after 30 s */
+  /** @returns true when the task stopped because of this; false when it ended otherwise, cannot be stopped, or has not after 30 s */
   cancel(): Promise<boolean>;
-  /** Forgets an ended task. @throws {@link ComfyTabsError} `invalid-option` while it is open */
+  /**
+   * Forgets an ended task, or one that was warned of as `stalled` or `not-one-server`.
+   *
+   * @throws {@link ComfyTabsError} `invalid-option` while another one is open
+   */
   dismiss(): Promise<void>;
 }

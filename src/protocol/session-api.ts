@@ -22,6 +22,7 @@ export interface SessionApi<Bytes> {
   submit(submission: string, workflow: string): Promise<Answer<TaskSnapshot>>;
   /** @param registration JSON of {@link Registration} */
   register(registration: string): Promise<Answer<TaskSnapshot>>;
+  /** @param serverId empty: the id at the server that a page will most likely name, where it has named none yet */
   clientId(serverId: string): Promise<Answer<string>>;
   cancel(taskId: string): Promise<Answer<boolean>>;
   dismiss(taskId: string): Promise<Answer<null>>;
@@ -173,7 +174,7 @@ export interface Submission {
   readonly promptId: string;
   /** The server the app asked for. */
   readonly server?: string;
-  /** Servers that hold files this workflow uses; tried before the least busy one. */
+  /** Servers that hold files this workflow uses: it goes to one of them, as far as the tab names any. */
   readonly filesAt?: readonly string[];
   /** How many nodes the workflow has: what `overall` progress is measured against. */
   readonly nodes?: number;
@@ -230,7 +231,7 @@ export interface ServerSnapshot {
   /** Pending and running prompts of everybody; undefined until the server has said. */
   readonly queueRemaining: number | undefined;
   readonly version: string | undefined;
-  /** Why there is no connection. */
+  /** Why it cannot be used, also where it is connected. */
   readonly error?: WireError;
   /** Absent: nobody has locked it. */
   readonly lock?: { readonly mode: "exclusive" | "shared"; readonly by: "this-tab" | "another-tab" };
@@ -285,7 +286,7 @@ export type HostEvent =
       readonly loaded: number;
       readonly total: number;
     }
-  /** A lock that was waited for is granted, or one that was held is stolen. */
+  /** A lock that was waited for is granted, or would be waited for without end now; or one that was held is stolen. */
   | ({ readonly kind: "lock" } & LockState)
   /** What the host does from here on is written nowhere that outlives it. */
   | { readonly kind: "journal"; readonly journal: "memory" }

@@ -108,7 +108,7 @@ function credentialsOf(auth: Auth | undefined): Credentials {
   }
 }
 
-/** FNV-1a, twice: only to tell accounts apart within this worker; it never leaves it. */
+/** FNV-1a, twice: only to tell accounts apart. It is in the journal, and with the tab that renews its token. */
 function digest(text: string): string {
   let [a, b] = [0x811c9dc5, 0x01000193];
   for (let index = 0; index < text.length; index += 1) {
