@@ -63,7 +63,6 @@ const warnings: { readonly [C in WarningCode]: true } = {
   stalled: true,
   "not-one-server": true,
   "journal-in-memory": true,
-  "malformed-message": true,
 };
 
 describe("an error", () => {

@@ -52,9 +52,7 @@ export type WarningCode =
   /** The address seems to lead to several servers. */
   | "not-one-server"
   /** The task would not survive the end of the host. */
-  | "journal-in-memory"
-  /** Reserved: a message of the server's that cannot be read is only logged so far. */
-  | "malformed-message";
+  | "journal-in-memory";
 
 export type GapReason = "reconnecting" | "resumed";
 
