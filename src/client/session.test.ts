@@ -117,6 +117,24 @@ describe("submit", () => {
     await expect.poll(() => browser.comfy.prompts.length).toBe(1);
   });
 
+  test.each<[string, object, number | undefined]>([
+    ["the session's, if it says nothing", {}, 60_000],
+    [
+      "the session's, if it is undefined, as an option that is passed on may be",
+      { whenTabGone: undefined },
+      60_000,
+    ],
+    ["the task's own, if it has one", { whenTabGone: "keep" }, undefined],
+  ])("takes for what is to become of the task without its tab %s", async (_, options, cancelAfterMs) => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect({ whenTabGone: { cancelAfterMs: 60_000 } });
+    void session.submit(workflow, options).catch(() => {});
+    const submitted = () => host.calls.find(({ method }) => method === "submit")?.args[0];
+    await expect.poll(submitted).toBeDefined();
+    expect(JSON.parse(submitted() ?? "").cancelAfterMs).toBe(cancelAfterMs);
+  });
+
   test("that the host refuses leaves nothing to be adopted later", async () => {
     const error = { code: "too-large", message: "No.", details: {} };
     const host = scriptedRealm({ submit: () => ({ error }), register: () => ({ error }) });

@@ -114,7 +114,12 @@ export function createSession({
       open();
       const { signal } = options;
       const json = workflowJson(workflow);
-      const submission = checkSubmission(workflow, { whenTabGone, ...options }, page, randomBytes);
+      const submission = checkSubmission(
+        workflow,
+        { ...options, whenTabGone: options.whenTabGone ?? whenTabGone },
+        page,
+        randomBytes,
+      );
       if (signal?.aborted) throw abortedError();
       const { taskId, promptId, label } = submission;
       const known = { taskId, promptId, label };
