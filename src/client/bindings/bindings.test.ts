@@ -140,6 +140,16 @@ describe("servers", () => {
     expect(shown).toHaveLength(before);
   });
 
+  test("are shown as locked when another tab locks them", async () => {
+    const store = serversStore(await page.connect());
+    mount(store);
+    const other = await browser.openPage().connect();
+    const lock = await other.lockServer("http://comfy.test");
+    await expect.poll(() => store.get()[0]?.lock?.by).toBe("another-tab");
+    await lock?.release();
+    await expect.poll(() => store.get()[0]?.lock).toBeUndefined();
+  });
+
   test("of no session are none", () => {
     const store = serversStore(undefined);
     mount(store).unmount();

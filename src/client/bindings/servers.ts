@@ -3,7 +3,7 @@ import type { Session } from "../api.ts";
 import { createStore, type Store } from "./store.ts";
 
 /** What changes a server's snapshot. A new host tells of all servers in its welcome. */
-const news = ["connection", "queue", "mode"] as const;
+const news = ["connection", "queue", "lock", "mode"] as const;
 
 export const serversStore = (session: Session | undefined): Store<readonly ServerSnapshot[]> =>
   createStore(
