@@ -76,7 +76,7 @@ describe("a session whose token has run out", () => {
 
   test("finds its task again after a reload that brings another one", async () => {
     browser.end();
-    browser = createBrowser({ indexedDB: new IDBFactory() });
+    browser = createBrowser();
     const page = browser.openPage();
     const { id, promptId = "" } = await submitted(await page.connect({ servers: named("old") }));
     page.fire("pagehide", false);

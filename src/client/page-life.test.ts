@@ -123,35 +123,43 @@ describe("the back/forward cache", () => {
     await expect.poll(() => session.tasks().map(({ id }) => id)).toEqual([own.id, other.id]);
   });
 
-  test("gives back a page whose tasks have ended in the tab's next page, and one of them was dismissed there", async () => {
-    const { comfy } = browser;
-    const page = browser.openPage();
-    const session = await page.connect();
-    const [kept, dropped] = [await session.submit(workflow), await session.submit(workflow)];
-    const [result, kinds] = [codeOf(dropped.result()), kindsOf(dropped)];
-    await expect.poll(() => comfy.prompts.length).toBe(2);
-    page.fire("pagehide", true);
-    const next = browser.openPage(page.storage);
-    const there = await next.connect();
-    for (const { id } of [kept, dropped]) {
-      const task = there.task(id) as Task;
-      await isAt(task, "queued");
-      comfy.start(task.promptId ?? "");
-      comfy.finish(task.promptId ?? "");
-      await task.result();
-    }
-    await there.task(dropped.id)?.dismiss();
-    next.fire("pagehide", false);
-    next.crash();
-    page.fire("pageshow", true);
-    expect(await result).toBe("not-found");
-    await kinds;
-    expect(session.tasks().map(({ id, status }) => [id, status])).toEqual([[kept.id, "succeeded"]]);
-    expect((await kept.result()).taskId).toBe(kept.id);
-    page.crash();
-    const again = await browser.openPage(page.storage).connect();
-    expect(again.tasks().map(({ id, status }) => [id, status])).toEqual([[kept.id, "succeeded"]]);
-  });
+  test.each<[string, IDBFactory | null | undefined]>([
+    ["", undefined],
+    [" of a host that forgets them when it dies", null],
+  ])(
+    "gives back a page whose tasks have ended in the tab's next page, one dismissed there%s",
+    async (_, indexedDB) => {
+      browser.end();
+      browser = createBrowser({ indexedDB });
+      const { comfy } = browser;
+      const page = browser.openPage();
+      const session = await page.connect();
+      const [kept, dropped] = [await session.submit(workflow), await session.submit(workflow)];
+      const [result, kinds] = [codeOf(dropped.result()), kindsOf(dropped)];
+      await expect.poll(() => comfy.prompts.length).toBe(2);
+      page.fire("pagehide", true);
+      const next = browser.openPage(page.storage);
+      const there = await next.connect();
+      for (const { id } of [kept, dropped]) {
+        const task = there.task(id) as Task;
+        await isAt(task, "queued");
+        comfy.start(task.promptId ?? "");
+        comfy.finish(task.promptId ?? "");
+        await task.result();
+      }
+      await there.task(dropped.id)?.dismiss();
+      next.fire("pagehide", false);
+      next.crash();
+      page.fire("pageshow", true);
+      expect(await result).toBe("not-found");
+      await kinds;
+      expect((await kept.result()).taskId).toBe(kept.id);
+      expect(session.tasks().map(({ id, status }) => [id, status])).toEqual([[kept.id, "succeeded"]]);
+      page.crash();
+      const again = await browser.openPage(page.storage).connect();
+      expect(again.tasks().map(({ id, status }) => [id, status])).toEqual([[kept.id, "succeeded"]]);
+    },
+  );
 
   test("gives back a page that is another tab now, if a duplicate has become the old one", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

@@ -160,7 +160,10 @@ export function createTaskBook(
       for (const taskId of open.keys()) overElsewhere.add(taskId);
       for (const { taskId } of more) overElsewhere.delete(taskId);
       for (const taskId of overElsewhere) open.delete(taskId);
-      for (const task of more) if (!logs.has(task.taskId)) open.set(task.taskId, task);
+      for (const task of more) {
+        if (task.dismissed) drop(task.taskId);
+        if (!logs.has(task.taskId)) open.set(task.taskId, task);
+      }
     },
     known() {
       const lastSeq = (known: Request<KnownTask>): number => logs.get(known.taskId)?.lastSeq ?? known.lastSeq;

@@ -64,6 +64,7 @@ interface Surroundings {
 }
 
 function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings = {}) {
+  const own: IDBFactory = new FakeFactory();
   const sockets: (SocketLike & { url: string; closed: boolean })[] = [];
   const log: string[] = [];
   const requests: string[] = [];
@@ -71,7 +72,7 @@ function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings 
     mode: "shared",
     epoch,
     name: workerName("atelier"),
-    indexedDB,
+    indexedDB: indexedDB ?? (() => own),
     fetch: (url, init) => {
       requests.push(`${init.method ?? "GET"} ${url}`);
       return (

@@ -1,3 +1,5 @@
+import "fake-indexeddb/auto";
+import { IDBFactory as FakeFactory } from "fake-indexeddb";
 import type { Epoch } from "../../protocol/ids.ts";
 import { hostLock } from "../../protocol/names.ts";
 import type { HostMode } from "../../protocol/session-api.ts";
@@ -24,12 +26,13 @@ export type MakeRealm = (mode: HostMode, name: string) => Realm;
 export function createBrowser({
   hasLocks = true,
   hasChannels = false,
-  indexedDB,
+  indexedDB = new FakeFactory(),
   log = () => {},
 }: {
   hasLocks?: boolean;
   hasChannels?: boolean;
-  indexedDB?: IDBFactory;
+  /** A new one by default; null: the browser has none. */
+  indexedDB?: IDBFactory | null | undefined;
   log?: (message: string) => void;
 } = {}) {
   const comfy: Comfy = createComfy();
@@ -52,7 +55,7 @@ export function createBrowser({
       mode,
       epoch,
       name,
-      indexedDB: indexedDB && (() => indexedDB),
+      indexedDB: indexedDB ? () => indexedDB : undefined,
       blockOf: async () => undefined,
       fetch: (url, init) => (alive ? comfy.fetch(url, init) : new Promise(() => {})),
       openSocket(url) {

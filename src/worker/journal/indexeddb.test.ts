@@ -155,13 +155,15 @@ describe("a journal in IndexedDB", () => {
     expect([journal.kind, reasons]).toEqual(["memory", ["SecurityError: The operation is insecure."]]);
   });
 
-  test("is in memory from the start where there is no IndexedDB", () => {
+  test("goes on in memory where there is no IndexedDB, and says so", async () => {
+    const reasons: string[] = [];
     const journal = openJournal({
       indexedDB: undefined,
       name: workerName("atelier"),
       after,
-      onDegraded: () => expect.unreachable(),
+      onDegraded: (reason) => reasons.push(reason),
     });
-    expect(journal.kind).toBe("memory");
+    expect(await journal.write(newEntry(), true)).toBe("written");
+    expect([journal.kind, reasons]).toEqual(["memory", ["Error: There is no IndexedDB here."]]);
   });
 });

@@ -3,7 +3,6 @@ import type { After } from "../timers.ts";
 import { journalWithFallback } from "./fallback.ts";
 import { openIndexedDb } from "./indexeddb.ts";
 import type { Journal } from "./journal.ts";
-import { memoryJournal } from "./memory.ts";
 
 export interface JournalMeans {
   /** Undefined where there is none. Where it is refused, the access itself may throw. */
@@ -16,9 +15,11 @@ export interface JournalMeans {
 
 /** The best journal that this realm can have. It takes orders at once; they wait until it is open. */
 export function openJournal({ indexedDB, name, after, onDegraded }: JournalMeans): Journal {
-  if (!indexedDB) return memoryJournal();
   return journalWithFallback({
-    open: async (onLost) => openIndexedDb(indexedDB(), journalName(name), onLost),
+    open: async (onLost) => {
+      if (!indexedDB) throw new Error("There is no IndexedDB here.");
+      return openIndexedDb(indexedDB(), journalName(name), onLost);
+    },
     after,
     onDegraded,
   });
