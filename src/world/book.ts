@@ -1,5 +1,6 @@
 import type { PortTaskEvent } from "../protocol/tasks.ts";
 import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
+import type { Identity } from "./page.ts";
 import { type Kind, markOfPicture, shownBy } from "./workflows.ts";
 
 /** What is known of one task from outside: what its tab asked for, and what it was told. */
@@ -24,6 +25,8 @@ export interface Entry {
   dismissed: boolean;
   /** Its tab knows that its host could not write down what it did with it. */
   warned: boolean;
+  /** Who spoke for it at a new host had not heard that: a copy of the tab from before, or a page that stood still. */
+  unheeded: boolean;
   /** Under which id a server runs it, by the word of its host. */
   acceptedAs: string | undefined;
   told: PortTaskEvent | undefined;
@@ -38,6 +41,8 @@ export interface Book {
   /** The tab has a host that knows it, until it has left. */
   came(tabId: string): void;
   left(tabId: string): void;
+  /** This page says hello as its tab: all that a host can know of the tab besides the journal is what it has heard. */
+  spokenFor(identity: Identity): void;
   /** Prompts that somebody else has deleted or stopped. */
   readonly meddled: Set<string>;
   /** Compares what a tab hears with whose it is. @throws Error */
@@ -178,6 +183,14 @@ export function createBook(
       const all = absences.get(tabId) ?? [];
       absences.set(tabId, all);
       all.push({ until: now(), ms: now() - since });
+    },
+    spokenFor({ tabId, tasks, warned }) {
+      for (const entry of entries.values()) {
+        const known = tasks.get(entry.taskId);
+        if (entry.tabId !== tabId || !known || known.serverId !== undefined) continue;
+        entry.acceptedAs = undefined;
+        if (isMortal() && !warned.has(entry.taskId)) entry.unheeded = true;
+      }
     },
     left(tabId) {
       if (!awaySince.has(tabId)) awaySince.set(tabId, now());

@@ -17,7 +17,12 @@ export interface TabModel {
   readonly name: string;
   /** Its `sessionStorage`, as it was last written. */
   stored:
-    | { readonly tabId: string; readonly secret: string; readonly tasks: readonly KnownTask[] }
+    | {
+        readonly tabId: string;
+        readonly secret: string;
+        readonly tasks: readonly KnownTask[];
+        readonly warned: readonly string[];
+      }
     | undefined;
   page: PageModel | undefined;
   /** Whether there is a tab: it can be closed and opened again with what it had stored. */
@@ -120,7 +125,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
 
   const fresh = (): Identity => {
     ids += 1;
-    return { tabId: `tab-${ids}`, secret: `secret-${ids}`, isNew: true, tasks: new Map() };
+    return { tabId: `tab-${ids}`, secret: `secret-${ids}`, isNew: true, tasks: new Map(), warned: new Set() };
   };
 
   const means: PageMeans = {
@@ -148,8 +153,8 @@ export function createBrowser(browser: BrowserMeans): Browser {
     },
     save(page) {
       const tab = tabOf.get(page);
-      const { tabId, secret, tasks } = page.identity;
-      if (tab) tab.stored = { tabId, secret, tasks: [...tasks.values()] };
+      const { tabId, secret, tasks, warned } = page.identity;
+      if (tab) tab.stored = { tabId, secret, tasks: [...tasks.values()], warned: [...warned] };
     },
   };
 
@@ -180,7 +185,12 @@ export function createBrowser(browser: BrowserMeans): Browser {
     load(tab) {
       const { stored } = tab;
       const identity: Identity = stored
-        ? { ...stored, isNew: false, tasks: new Map(stored.tasks.map((task) => [task.taskId, task])) }
+        ? {
+            ...stored,
+            isNew: false,
+            tasks: new Map(stored.tasks.map((task) => [task.taskId, task])),
+            warned: new Set(stored.warned),
+          }
         : fresh();
       const page = createPage(means, identity);
       tab.page = page;

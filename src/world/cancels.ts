@@ -160,6 +160,7 @@ function submit(world: World, page: PageModel, kind: Kind): Entry {
     stopped: false,
     dismissed: false,
     warned: false,
+    unheeded: false,
     told: undefined,
     tellings: 0,
   };

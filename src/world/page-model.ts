@@ -179,6 +179,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         const task = page.identity.tasks.get(taskId);
         if (task) page.identity.tasks.set(taskId, { ...task, lastSeq: Math.max(task.lastSeq, log.lastSeq) });
       }
+      book.spokenFor(page.identity);
       const known = helloOf(page.identity, means);
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
@@ -265,6 +266,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     const entry = book.entries.get(taskId);
     if (!isWarned || !entry) return {};
     entry.warned = true;
+    page.identity.warned.add(taskId);
     return { unjournalled: true };
   }
 

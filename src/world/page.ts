@@ -15,6 +15,8 @@ export interface Identity {
   /** Minted by this page, and no host has heard of it yet. */
   isNew: boolean;
   readonly tasks: Map<string, KnownTask>;
+  /** Of which it has heard that their host could not write down what it does, whatever is remembered of that. */
+  readonly warned: Set<string>;
 }
 
 /** What one page knows of one task. */

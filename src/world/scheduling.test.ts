@@ -46,6 +46,7 @@ function run(seed: number): { world: World; sent: string[] } {
         stopped: false,
         dismissed: false,
         warned: false,
+        unheeded: false,
         told: undefined,
         tellings: 0,
       };

@@ -225,6 +225,7 @@ function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string }
     stopped: false,
     dismissed: false,
     warned: false,
+    unheeded: false,
     acceptedAs: undefined,
     told: undefined,
     tellings: 0,
