@@ -119,6 +119,18 @@ describe("a task", () => {
     await expect.poll(() => store.get()?.result?.taskId).toBe(task.id);
   });
 
+  test("is not shown any more to whoever has turned away", async () => {
+    const session = await page.connect();
+    const task = await session.submit(workflow);
+    await isAt(task, "queued");
+    const { shown, unmount } = mount(taskStore(task));
+    await expect.poll(() => shown.length).toBeGreaterThan(0);
+    unmount();
+    const before = shown.length;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(shown).toHaveLength(before);
+  });
+
   test("that is none is shown as none", () => {
     const store = taskStore(undefined);
     mount(store).unmount();

@@ -11,12 +11,18 @@ export function createStore<T>(read: () => T, listen: (changed: () => void) => (
   return {
     get: () => now,
     subscribe(told) {
+      let isWanted = true;
       const stop = listen(() => {
+        // An iterator that is let go of still answers who has asked it.
+        if (!isWanted) return;
         now = read();
         told();
       });
       now = read();
-      return stop;
+      return () => {
+        isWanted = false;
+        stop();
+      };
     },
   };
 }

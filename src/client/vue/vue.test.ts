@@ -58,6 +58,23 @@ test("useTask follows the task, and another one when it is given another", async
   await shows("queued - ");
 });
 
+test("useTask shows nothing of a task that is not the one any more", async () => {
+  const session = await browser.openPage().connect();
+  const [ended, open] = [await session.submit(workflow), await session.submit(workflow)];
+  await isAt(ended, "queued");
+  browser.comfy.finish(ended.promptId ?? "");
+  await isAt(ended, "succeeded");
+  const task = shallowRef<Task | undefined>(open);
+  render(() => {
+    const view = useTask(task);
+    return () => view.value?.status ?? "none";
+  });
+  await shows("queued");
+  task.value = undefined;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(element.textContent).toBe("none");
+});
+
 test("useServers shows the session's servers as they change", async () => {
   const session = shallowRef<Session>();
   render(() => {
