@@ -162,6 +162,15 @@ describe("servers", () => {
     await expect.poll(() => store.get()[0]?.lock).toBeUndefined();
   });
 
+  test("of a session that was closed are shown as they were", async () => {
+    const session = await page.connect();
+    await expect.poll(() => session.servers()[0]?.connection).toBe("open");
+    await session.close();
+    const store = serversStore(session);
+    mount(store).unmount();
+    expect(store.get()).toEqual(session.servers());
+  });
+
   test("of no session are none", () => {
     const store = serversStore(undefined);
     mount(store).unmount();

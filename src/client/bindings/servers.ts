@@ -9,7 +9,12 @@ export const serversStore = (session: Session | undefined): Store<readonly Serve
   createStore(
     () => session?.servers() ?? [],
     (changed) => {
-      const ends = session ? news.map((type) => session.on(type, changed)) : [];
+      const ends: (() => void)[] = [];
+      try {
+        if (session) for (const type of news) ends.push(session.on(type, changed));
+      } catch {
+        // It is closed: a component that the app still shows is not to fail for it.
+      }
       return () => {
         for (const end of ends) end();
       };
