@@ -30,6 +30,15 @@ test("options that are written the same are the same", () => {
   expect(writtenOut(options)).not.toBe(writtenOut({ servers: ["http://other.test"] }));
 });
 
+test("options are the same whatever their logger has heard, and whatever it holds", () => {
+  const lines: unknown[] = [];
+  const logger = { lines, self: {}, debug: (...said: unknown[]) => lines.push(said), warn: () => {} };
+  const before = writtenOut({ ...options, logger });
+  logger.debug("a line");
+  logger.self = logger;
+  expect(writtenOut({ ...options, logger })).toBe(before);
+});
+
 describe("the session", () => {
   test("is there from the handshake until nobody shows it any more", async () => {
     const store = comfyStore(page.connect, options);

@@ -14,9 +14,14 @@ export interface Comfy {
 
 export const nothingYet: Comfy = { session: undefined, tasks: [], error: undefined };
 
-/** Options that are written the same are the same: a component makes new objects whenever it renders. */
+/**
+ * Options that are written the same are the same: a component makes new objects whenever it renders. A logger is an
+ * object of the app's, which may hold anything.
+ */
 export const writtenOut = (options: ConnectOptions): string =>
-  JSON.stringify(options, (_, value) => (typeof value === "function" ? "function" : value));
+  JSON.stringify(options, (name, value) =>
+    typeof value === "function" || (name === "logger" && typeof value === "object") ? "function" : value,
+  );
 
 /** Connects while somebody subscribes. */
 export function comfyStore(
