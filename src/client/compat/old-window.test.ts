@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Browser, createBrowser, type TestPage } from "../testing/browser.ts";
 import { memoryStorage } from "../testing/storage.ts";
-import { codeOf } from "../testing/task.ts";
+import { codeOf, isAt } from "../testing/task.ts";
 import { createOldWindow, type OldWindow } from "./old-window.ts";
 import type { WindowTask } from "./tasks.ts";
 
@@ -253,5 +253,40 @@ describe("a prompt that the app has POSTed", () => {
     expect(task?.status).toBe("succeeded");
     expect(told.onComplete).not.toHaveBeenCalled();
     expect(removed).toContain("comfyui_task_p-1");
+  });
+
+  test("calls back once, also where what windowTasks holds after a reload is registered again", async () => {
+    const before = openWindow();
+    await before.lockServer(server);
+    await post(before, "p-1");
+    await before.register("p-1", {});
+    page.fire("pagehide", false);
+    page.crash();
+
+    const after = openWindow(browser.openPage(page.storage));
+    await after.open();
+    const told = callbacks();
+    for (const [promptId, task] of after.tasks.windowTasks)
+      await after.register(promptId, Object.assign(task, told));
+    browser.comfy.progress("p-1", 3);
+    browser.comfy.finish("p-1");
+    await expect.poll(() => told.onComplete.mock.calls.length, { timeout: 4_000 }).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([told.onProgress.mock.calls.length, told.onComplete.mock.calls.length]).toEqual([1, 1]);
+  });
+
+  test("is forgotten when it has ended, also where it was removed before the host had answered", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    await post(old, "p-1");
+    const told = callbacks();
+    const registering = old.register("p-1", told);
+    expect(old.tasks.remove("p-1")).toBe(true);
+    const task = await registering;
+    browser.comfy.finish("p-1");
+    await isAt(task, "succeeded");
+    const session = await old.open();
+    await expect.poll(() => session.tasks(), { timeout: 4_000 }).toEqual([]);
+    expect(told.onComplete).not.toHaveBeenCalled();
   });
 });

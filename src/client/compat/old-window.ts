@@ -164,15 +164,15 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
         status: "registered" as const,
         timestamp: now(),
       });
-      tasks.add(entry);
+      const registration = tasks.add(entry);
       try {
         const { session, serverId } = await join({ url: addressOf(server) });
         const task = await session.register({ serverId, promptId });
-        tasks.follow(entry, task);
+        tasks.follow(registration, task);
         return task;
       } catch (error) {
         logger.warn("📝", promptId, "cannot be followed:", error);
-        tasks.fail(entry, error);
+        tasks.fail(registration, error);
         return undefined;
       }
     },

@@ -31,6 +31,13 @@ export interface WindowTask extends WindowTaskCallbacks {
   timestamp: number;
 }
 
+/** One call that has registered a task: who registers the same prompt again follows it alone. */
+export interface Registration {
+  readonly promptId: string;
+  readonly entry: WindowTask;
+  task?: Task;
+}
+
 export interface WindowTasksMeans {
   readonly logger: Logger;
   readonly storage: () => Storage;
@@ -43,7 +50,7 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
   const windowTasks = new Map<string, WindowTask>();
   /** Those of them that have not ended. */
   const pendingTasks = new Map<string, WindowTask>();
-  const followed = new Map<string, Task>();
+  const registrations = new Map<string, Registration>();
 
   function tell(type: TaskAnnouncement["type"], task: WindowTask): void {
     const { windowId, promptId, status, timestamp } = task;
@@ -72,16 +79,32 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
     }
   }
 
-  function fail(task: WindowTask, error: unknown): void {
-    if (windowTasks.get(task.promptId) !== task) return;
-    change(task, "failed");
-    callBack(() => task.onError?.(error instanceof Error ? error : new Error(String(error))));
+  const isInForce = (registration: Registration): boolean =>
+    registrations.get(registration.promptId) === registration &&
+    windowTasks.get(registration.promptId) === registration.entry;
+
+  function fail(registration: Registration, error: unknown): void {
+    if (!isInForce(registration)) return;
+    const { entry } = registration;
+    change(entry, "failed");
+    callBack(() => entry.onError?.(error instanceof Error ? error : new Error(String(error))));
   }
 
-  function follow(entry: WindowTask, task: Task): void {
-    const { promptId } = entry;
-    const isOurs = (): boolean => windowTasks.get(promptId) === entry;
-    followed.set(promptId, task);
+  /** The server may still run it: it is forgotten when it has ended, unless it was registered again. */
+  function forgetWhenOver({ promptId, task }: Registration): void {
+    const dismiss = (): void => {
+      if (registrations.has(promptId)) return;
+      task?.dismiss().catch((error) => logger.warn("📝", promptId, "stays known:", error));
+    };
+    void task?.result().then(dismiss, dismiss);
+  }
+
+  function follow(registration: Registration, task: Task): void {
+    const { promptId, entry } = registration;
+    const isOurs = (): boolean => isInForce(registration);
+    registration.task = task;
+    if (!registrations.has(promptId)) forgetWhenOver(registration);
+    if (!isOurs()) return;
     task.on("started", () => {
       if (isOurs() && entry.status === "registered") change(entry, "running");
     });
@@ -97,14 +120,23 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
         change(entry, "completed");
         callBack(() => entry.onComplete?.(result));
       },
-      (error) => fail(entry, error),
+      (error) => fail(registration, error),
     );
   }
 
-  function add(entry: WindowTask): void {
-    windowTasks.set(entry.promptId, entry);
-    pendingTasks.set(entry.promptId, entry);
+  function enter(entry: WindowTask): Registration {
+    const { promptId } = entry;
+    const registration = { promptId, entry };
+    windowTasks.set(promptId, entry);
+    pendingTasks.set(promptId, entry);
+    registrations.set(promptId, registration);
+    return registration;
+  }
+
+  function add(entry: WindowTask): Registration {
+    const registration = enter(entry);
     change(entry, "registered");
+    return registration;
   }
 
   return {
@@ -127,9 +159,7 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
           status: "registered",
           timestamp: createdAt,
         };
-        windowTasks.set(promptId, entry);
-        pendingTasks.set(promptId, entry);
-        follow(entry, task);
+        follow(enter(entry), task);
       }
     },
     remove(promptId: string): boolean {
@@ -138,12 +168,9 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
       windowTasks.delete(promptId);
       pendingTasks.delete(promptId);
       tell("task_removed", entry);
-      const task = followed.get(promptId);
-      followed.delete(promptId);
-      // The server may still run it: it is forgotten when it has ended.
-      const dismiss = (): void =>
-        void task?.dismiss().catch((error) => logger.warn("📝", promptId, "stays known:", error));
-      void task?.result().then(dismiss, dismiss);
+      const registration = registrations.get(promptId);
+      registrations.delete(promptId);
+      if (registration) forgetWhenOver(registration);
       return true;
     },
   };
