@@ -129,6 +129,16 @@ describe("a window of the old code", () => {
     await expect.poll(() => old.state.clientId, { timeout: 4_000 }).not.toBe(clientId);
   });
 
+  test("has the client id of the server that it has chosen last, however soon after another", async () => {
+    const old = openWindow();
+    await old.configureServers([server]);
+    const choosing = [old.lockServer("http://slow.test"), old.lockServer(server)];
+    await Promise.all(choosing);
+    const session = await old.open();
+    expect(old.state).toMatchObject({ lockedServer: server, socketServer: server });
+    expect(old.state.clientId).toBe(await session.clientId(server));
+  });
+
   test("refuses what is no address", async () => {
     const old = openWindow();
     expect(await codeOf(old.configureServers(["ftp://comfy.test"]))).toBe("invalid-option");

@@ -38,6 +38,8 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
   const tasks = createWindowTasks({ logger, storage, now, clientId: () => state.clientId });
   let opening: Promise<Session> | undefined;
   let held: Promise<ServerLock | "alone" | null> | undefined;
+  /** How many have been asked for. */
+  let locks = 0;
 
   function set(more: Partial<WindowState>): void {
     Object.assign(state, more);
@@ -69,9 +71,10 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
   }
 
   async function learnClientId(session: Session): Promise<void> {
-    const server = state.socketServer === null ? "" : idOf(session, state.socketServer);
-    const clientId = await session.clientId(server);
-    if (clientId === state.clientId) return;
+    const { socketServer } = state;
+    const clientId = await session.clientId(socketServer === null ? "" : idOf(session, socketServer));
+    // Whoever has chosen another server meanwhile learns that one's.
+    if (clientId === state.clientId || socketServer !== state.socketServer) return;
     set({ clientId });
     logger.debug("🔑", "client id", clientId);
   }
@@ -86,15 +89,18 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
     return { session, serverId: idOf(session, server.url) };
   }
 
-  async function listenTo(server: ServerOptions): Promise<void> {
+  /** @param isWanted still, when the host knows the server */
+  async function listenTo(server: ServerOptions, isWanted: () => boolean): Promise<void> {
     const { session } = await join(server);
-    if (state.socketServer !== server.url) set({ socketServer: server.url, socketAt: now() });
+    if (isWanted() && state.socketServer !== server.url) set({ socketServer: server.url, socketAt: now() });
     await learnClientId(session);
   }
 
   /** Shared with other windows, as far as none has it for itself: then there is nothing. */
   async function lock(url: string): Promise<ServerLock | "alone" | null> {
-    await listenTo({ url });
+    locks += 1;
+    const ours = locks;
+    await listenTo({ url }, () => ours === locks);
     const session = await open();
     const got = await session.lockServer(idOf(session, url), { ifAvailable: true }).catch((error) => {
       // Without a SharedWorker there are no locks across windows, and nobody to lock out.
@@ -127,7 +133,8 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
       for (const server of servers) {
         const options = typeof server === "string" ? { url: server } : server;
         const url = addressOf(options.url);
-        if (state.socketServer === null) await listenTo({ ...options, url });
+        const isFirst = (): boolean => state.socketServer === null;
+        if (isFirst()) await listenTo({ ...options, url }, isFirst);
         else await join({ ...options, url });
       }
     },
