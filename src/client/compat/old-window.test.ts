@@ -139,6 +139,14 @@ describe("a window of the old code", () => {
     expect(old.state.clientId).toBe(await session.clientId(server));
   });
 
+  test("has no server locked where the lock could not be asked for", async () => {
+    const old = openWindow();
+    const session = await old.open();
+    await session.close();
+    expect(await codeOf(old.lockServer(server))).toBe("closed");
+    expect(old.state).toMatchObject({ lockedServer: null, lockedAt: null });
+  });
+
   test("refuses what is no address", async () => {
     const old = openWindow();
     expect(await codeOf(old.configureServers(["ftp://comfy.test"]))).toBe("invalid-option");

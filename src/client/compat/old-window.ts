@@ -146,10 +146,13 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
       const letGo = release();
       const locking = lock(url);
       held = locking;
-      const [got] = await Promise.all([locking, letGo]);
-      if (got) return true;
-      if (held === locking) set({ lockedServer: null, lockedAt: null });
-      return false;
+      let got: Awaited<typeof locking> = null;
+      try {
+        [got] = await Promise.all([locking, letGo]);
+      } finally {
+        if (!got && held === locking) set({ lockedServer: null, lockedAt: null });
+      }
+      return got !== null;
     },
 
     unlockServer(): boolean {
