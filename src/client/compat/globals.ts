@@ -32,14 +32,8 @@ export interface CompatGlobals {
   testMultiWindow(): Promise<WindowReport[]>;
 }
 
-export function createGlobals({ open, state, tasks, logger }: OldWindow): CompatGlobals {
-  let session: Awaited<ReturnType<typeof open>> | undefined;
-  void open().then(
-    (opened) => {
-      session = opened;
-    },
-    () => {}, // told by whoever opens
-  );
+export function createGlobals(old: OldWindow): CompatGlobals {
+  const { open, state, tasks, logger } = old;
   const list = (): WindowTask[] => [...tasks.windowTasks.values()];
   let disable: (() => void) | undefined;
 
@@ -47,7 +41,7 @@ export function createGlobals({ open, state, tasks, logger }: OldWindow): Compat
     getWindowInfo: () => ({
       windowId: state.windowId,
       clientId: state.clientId,
-      tabId: session?.tabId,
+      tabId: old.session?.tabId,
       lockedServer: state.lockedServer,
       lockTimestamp: state.lockedAt,
       taskCount: tasks.windowTasks.size,
@@ -59,7 +53,7 @@ export function createGlobals({ open, state, tasks, logger }: OldWindow): Compat
       return list();
     },
     debugWebSocketLock() {
-      const servers = session?.servers() ?? [];
+      const servers = old.session?.servers() ?? [];
       const { lockedServer, socketServer: currentWebSocketServer } = state;
       logger.debug("🔒", lockedServer ?? "no server locked", servers);
       return { lockedServer, currentWebSocketServer, servers };

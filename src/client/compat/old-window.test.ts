@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Browser, createBrowser, type TestPage } from "../testing/browser.ts";
 import { memoryStorage } from "../testing/storage.ts";
 import { codeOf, isAt } from "../testing/task.ts";
+import { createGlobals } from "./globals.ts";
 import { createOldWindow, type OldWindow } from "./old-window.ts";
 import type { WindowTask } from "./tasks.ts";
 
@@ -307,4 +308,34 @@ describe("a prompt that the app has POSTed", () => {
     await expect.poll(() => session.tasks(), { timeout: 4_000 }).toEqual([]);
     expect(told.onComplete).not.toHaveBeenCalled();
   });
+});
+
+test("a window that had no host at first shows in a console what it has since", async () => {
+  let tries = 0;
+  const old = createOldWindow(
+    {
+      windowId: "window_before",
+      clientId: "client_before",
+      lockedServer: null,
+      lockedAt: null,
+      socketServer: null,
+      socketAt: null,
+    },
+    {
+      connect: async (options) => {
+        tries += 1;
+        if (tries === 1) throw new Error("no host");
+        return page.connect({ logger: "silent", ...options });
+      },
+      console: { debug: () => {}, warn: () => {} },
+      storage: () => shared,
+      now: () => 1000,
+      changed: () => {},
+    },
+  );
+  const globals = createGlobals(old);
+  await old.open().catch(() => {});
+  await old.lockServer(server);
+  expect(globals.getWindowInfo().tabId).toEqual(expect.any(String));
+  expect(globals.debugWebSocketLock().servers).toHaveLength(1);
 });

@@ -37,6 +37,7 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
   };
   const tasks = createWindowTasks({ logger, storage, now, clientId: () => state.clientId });
   let opening: Promise<Session> | undefined;
+  let opened: Session | undefined;
   let held: Promise<ServerLock | "alone" | null> | undefined;
   /** How many have been asked for. */
   let locks = 0;
@@ -67,6 +68,7 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
     // Another host, or a socket that had to be replaced, may have another id.
     session.on("mode", learn);
     session.on("connection", learn);
+    opened = session;
     return session;
   }
 
@@ -125,6 +127,10 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
 
   return {
     open,
+    /** Undefined until there is one. */
+    get session() {
+      return opened;
+    },
     state,
     tasks,
     logger,
