@@ -114,6 +114,7 @@ describe("the doctor", () => {
     [["http://a", "--origin", "no"], 'https://app.example, not "no"'],
     [["http://a", "--origin", "localhost:3000"], 'https://app.example, not "localhost:3000"'],
     [["http://a", "--header", "no"], '--header takes one such as "Authorization: Bearer …", not "no"'],
+    [["http://a", "--header", "Authorization: Bearer …"], '"Authorization: Bearer …" has a character'],
     [["--what"], "Unknown option '--what'"],
   ])("does not take %j, and says why", async (words, said) => {
     const { code, text } = await run(...words);

@@ -1,3 +1,4 @@
+import { validateHeaderValue } from "node:http";
 import { parseArgs } from "node:util";
 import { type Examination, examine, type Finding } from "./examine.ts";
 
@@ -55,6 +56,11 @@ function read(words: readonly string[]): Examination | undefined {
     const [, name, value] = /^([\w-]+):\s*(.+)$/.exec(line) ?? [];
     if (name === undefined || value === undefined)
       throw new Error(`--header takes one such as "Authorization: Bearer …", not "${line}".`);
+    try {
+      validateHeaderValue(name, value);
+    } catch {
+      throw new Error(`--header "${line}" has a character that no header can carry.`);
+    }
     return [name, value];
   });
   return {
