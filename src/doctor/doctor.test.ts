@@ -101,6 +101,25 @@ describe("the doctor", () => {
     expect(code).toBe(1);
   });
 
+  test("finds a long queue of large workflows well", async () => {
+    const simulator = await startSimulator();
+    closers.push(() => simulator.close());
+    simulator.hold({ after: "queued" });
+    const note = "x".repeat(700_000);
+    for (const number of [1, 2, 3])
+      await fetch(`${simulator.url}/prompt`, {
+        method: "POST",
+        body: JSON.stringify({
+          prompt: {
+            "1": { class_type: "PrimitiveInt", inputs: { value: number, control_after_generate: false } },
+            "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } },
+          },
+          extra_data: { extra_pnginfo: { note } },
+        }),
+      });
+    expect(await run(simulator.url)).toMatchObject({ code: 0 });
+  });
+
   test("warns of what browsers keep https pages from", async () => {
     const { text } = await run(await start(), "--origin", origin);
     expect(text).toContain("Chromium asks its user");

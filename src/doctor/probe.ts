@@ -16,7 +16,8 @@ export interface Silence {
 }
 
 const patienceMs = 10_000;
-const longestText = 1024 * 1024;
+/** A queue is told with all its workflows. */
+const longestText = 64 * 1024 * 1024;
 
 /** Not `fetch`, which does not send an `Origin` on demand. */
 function open(url: string, method: string, headers: Headers): ClientRequest {
