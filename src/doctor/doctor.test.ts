@@ -120,6 +120,13 @@ describe("the doctor", () => {
     expect(await run(simulator.url)).toMatchObject({ code: 0 });
   });
 
+  test("logs in by a cookie, which a browser sends with its WebSocket, too", async () => {
+    const url = await start({ admits: ({ headers }) => headers.cookie === "sid=1", cors: origin });
+    const { code, text } = await run(url, "--origin", origin, "--header", "Cookie: sid=1");
+    expect(text).toContain("The WebSocket opens and speaks");
+    expect(code).toBe(0);
+  });
+
   test("warns of what browsers keep https pages from", async () => {
     const { text } = await run(await start(), "--origin", origin);
     expect(text).toContain("Chromium asks its user");

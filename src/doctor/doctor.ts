@@ -8,7 +8,7 @@ Looks at a ComfyUI as comfy-tabs in a browser would, says what is wrong, and wha
 
   <address>   http://127.0.0.1:8188
   --origin    of the pages that are to use it: https://app.example
-  --header    a login, sent with every request but the page's WebSocket, which cannot send any
+  --header    a login, sent with every request; a page's WebSocket can send none but Cookie
 
 Ends with 0 if all is well, else with 1.`;
 

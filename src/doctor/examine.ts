@@ -157,10 +157,13 @@ async function* examineSocket(
   headers: Headers,
   version: string | undefined,
 ): AsyncGenerator<Finding> {
-  // A page's socket sends its origin, and no header of ours.
+  // A page's socket sends its origin and its cookies, and no other header of ours.
+  const cookies = Object.fromEntries(
+    Object.entries(headers).filter(([name]) => name.toLowerCase() === "cookie"),
+  );
   const heard = await listen(
     socketAddress(address, "comfy-tabs-doctor").replace(/^ws/, "http"),
-    origin === undefined ? headers : { Origin: origin },
+    origin === undefined ? headers : { ...cookies, Origin: origin },
     { say: announcement, until: "feature_flags" },
   );
   if ("failure" in heard || heard.status !== 101) {
