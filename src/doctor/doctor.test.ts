@@ -127,6 +127,16 @@ describe("the doctor", () => {
     expect(code).toBe(0);
   });
 
+  test("says where a server leads to that has moved", async () => {
+    const moved = await somethingElse((_, response) =>
+      response.writeHead(301, { location: "https://comfy.example/prompt" }).end(),
+    );
+    const { code, text } = await run(moved);
+    expect(text).toContain("https://comfy.example");
+    expect(text).not.toContain("is not ComfyUI");
+    expect(code).toBe(1);
+  });
+
   test("warns of what browsers keep https pages from", async () => {
     const { text } = await run(await start(), "--origin", origin);
     expect(text).toContain("Chromium asks its user");

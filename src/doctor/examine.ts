@@ -61,7 +61,13 @@ const well = (what: string): Finding => ({ is: "well", what });
 const note = (what: string, todo?: string): Finding => ({ is: "note", what, ...(todo ? { todo } : {}) });
 const wrong = (what: string, todo: string): Finding => ({ is: "wrong", what, todo });
 
-function identify(address: string, { status, text }: Reply): Finding | undefined {
+function identify(address: string, { status, headers, text }: Reply): Finding | undefined {
+  const { location } = headers;
+  if (status >= 300 && status < 400 && location !== undefined && URL.canParse(location, address))
+    return wrong(
+      `${address} sends on to ${new URL(location, address).href} (HTTP ${status}).`,
+      "Where that is ComfyUI, name its address; where it is a login, add what it gives as --header.",
+    );
   if (status === 401 || status === 403)
     return wrong(
       `${address} wants a login (HTTP ${status}).`,
