@@ -1,10 +1,16 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { type SimulatorOptions, startSimulator } from "../simulator/index.ts";
 import { doctor } from "./doctor.ts";
 
 const origin = "https://app.example";
+const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
@@ -134,6 +140,29 @@ describe("the doctor", () => {
     const { code, text } = await run(moved);
     expect(text).toContain("https://comfy.example");
     expect(text).not.toContain("is not ComfyUI");
+    expect(code).toBe(1);
+  });
+
+  test("says that it is not https what answers", async () => {
+    const { code, text } = await run((await start()).replace("http:", "https:"));
+    expect(text).not.toContain("Nothing answers");
+    expect(text).toContain("http://");
+    expect(code).toBe(1);
+  });
+
+  test.skipIf(!hasOpenssl)("says that a certificate is not trusted", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "doctor-"));
+    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+    const made =
+      "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj /CN=localhost";
+    execFileSync("openssl", [...made.split(" "), "-keyout", key, "-out", cert], { stdio: "ignore" });
+    const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) });
+    rmSync(folder, { recursive: true });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    closers.push(() => new Promise((closed) => server.close(closed)));
+    const { code, text } = await run(`https://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    expect(text).toContain("certificate");
+    expect(text).not.toContain("Nothing answers");
     expect(code).toBe(1);
   });
 

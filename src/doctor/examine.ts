@@ -2,7 +2,7 @@ import { addressSpace, normaliseAddress, socketAddress } from "../comfy/addresse
 import { announcement } from "../comfy/announcement.ts";
 import { readQueue, readQueueRemaining } from "../comfy/queue.ts";
 import { type Abilities, abilities, compareVersions, oldestVersion, readVersion } from "../comfy/versions.ts";
-import { ask, type Headers, listen, type Reply } from "./probe.ts";
+import { ask, type Headers, listen, type Reply, type Silence } from "./probe.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -37,10 +37,7 @@ export async function* examine({ url, origin, headers = {} }: Examination): Asyn
   }
   const first = await ask(`${address}/prompt`, headers);
   if ("failure" in first) {
-    yield wrong(
-      `Nothing answers at ${address} (${first.failure}).`,
-      "Is ComfyUI running there, on this port? From another machine it needs --listen.",
-    );
+    yield silence(address, first);
     return;
   }
   const problem = identify(address, first);
@@ -60,6 +57,23 @@ export async function* examine({ url, origin, headers = {} }: Examination): Asyn
 const well = (what: string): Finding => ({ is: "well", what });
 const note = (what: string, todo?: string): Finding => ({ is: "note", what, ...(todo ? { todo } : {}) });
 const wrong = (what: string, todo: string): Finding => ({ is: "wrong", what, todo });
+
+function silence(address: string, { failure, tls }: Silence): Finding {
+  if (tls === "none")
+    return wrong(
+      `What answers at ${address} does not speak https.`,
+      `ComfyUI itself speaks http: is it ${address.replace(/^https/, "http")}?`,
+    );
+  if (tls === "untrusted")
+    return wrong(
+      `The certificate of ${address} is not trusted (${failure}).`,
+      "Browsers do not trust it either, unless they know who signed it; NODE_EXTRA_CA_CERTS=<file> tells the doctor.",
+    );
+  return wrong(
+    `Nothing answers at ${address} (${failure}).`,
+    "Is ComfyUI running there, on this port? From another machine it needs --listen.",
+  );
+}
 
 function identify(address: string, { status, headers, text }: Reply): Finding | undefined {
   const { location } = headers;

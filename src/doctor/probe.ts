@@ -13,6 +13,8 @@ export interface Reply {
 /** Nobody answered; in the words of the system. */
 export interface Silence {
   readonly failure: string;
+  /** Somebody is there, but not with the https that was wanted, or not to be trusted. */
+  readonly tls?: "none" | "untrusted";
 }
 
 const patienceMs = 10_000;
@@ -41,13 +43,18 @@ export function ask(url: string, headers: Headers, method = "GET", body = ""): P
       response.on("error", ({ message }) => resolve({ failure: message }));
     });
     asked.on("timeout", () => asked.destroy(new Error(`no answer in ${patienceMs / 1000} s`)));
-    asked.on("error", (error) => resolve({ failure: inWords(error) }));
+    asked.on("error", (error) => resolve({ failure: inWords(error), ...tlsOf(error) }));
     asked.end(body);
   });
 }
 
 /** Several addresses of one name fail in one error without a message. */
 const inWords = (error: Error & { code?: string }): string => error.message || (error.code ?? error.name);
+
+function tlsOf({ code = "" }: Error & { code?: string }): Pick<Silence, "tls"> {
+  if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER") return { tls: "none" };
+  return /CERT|SIGNATURE/.test(code) ? { tls: "untrusted" } : {};
+}
 
 export interface Hearing {
   /** 101: it is open. */
