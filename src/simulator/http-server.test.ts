@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { connect } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./http-server.ts";
 
@@ -252,6 +252,26 @@ describe("misbehaviour over a real network", () => {
     await expect(ask(simulator.url, "/queue")).rejects.toThrow(/hang up|ECONNRESET/);
     simulator.start();
     expect((await ask(simulator.url, "/queue")).status).toBe(200);
+  });
+
+  test("closed, it keeps no process alive for the prompt that it ran", async () => {
+    const simulator = await start({ speed: 0.01 });
+    const anna = listen(simulator.url);
+    await anna.opened;
+    const inputs = { steps: 10, delay_ms: 1000, preview: "none", preview_size: 64, seed: 1 };
+    const prompt = {
+      1: { class_type: "ProtoSteps", inputs },
+      2: { class_type: "ProtoOut", inputs: { value: ["1", 1] } },
+    };
+    await ask(simulator.url, "/prompt", {}, "POST", JSON.stringify({ prompt, client_id: "anna" }));
+    await anna.heard("executing");
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    await simulator.close();
+    await anna.closed;
+    await new Promise((resolve) => setImmediate(resolve));
+    simulator.release();
+    expect(timers).not.toHaveBeenCalled();
+    timers.mockRestore();
   });
 
   test("a client id that is an object ends the process, as Python's would", async () => {

@@ -72,6 +72,7 @@ export async function startSimulator({
   const connections = new Set<Socket>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
+  let closed = false;
 
   /** Lets the server's clock catch up, does something to it, and comes back when it has something to do. */
   function act<T>(run: () => T): T {
@@ -80,7 +81,8 @@ export async function startSimulator({
     server.advanceTo(now());
     clearTimeout(timer);
     const { nextAt } = server;
-    if (nextAt !== undefined) timer = setTimeout(() => act(() => {}), Math.max(0, nextAt - now()));
+    // Sockets end after it was closed, too: nothing may keep the process alive then.
+    if (nextAt !== undefined && !closed) timer = setTimeout(() => act(() => {}), Math.max(0, nextAt - now()));
     return result;
   }
 
@@ -219,10 +221,11 @@ export async function startSimulator({
     },
     async close() {
       stopped = true;
+      closed = true;
       clearTimeout(timer);
       for (const socket of webSockets.clients) socket.terminate();
       for (const socket of connections) socket.destroy();
-      await new Promise((closed) => http.close(closed));
+      await new Promise((done) => http.close(done));
     },
   };
 }
