@@ -9,13 +9,17 @@ export class Gallery {
   readonly #seen = new Set<string>();
   #preview: HTMLElement | undefined;
   #previewImage: HTMLImageElement | undefined;
+  #previewUrl = "";
 
   constructor() {
     this.view.append(this.#outputs, this.#words);
   }
 
   showPreview(image: Blob, nodeName: string): void {
+    // One that was to be drawn until now never will be, and would be held for ever.
+    URL.revokeObjectURL(this.#previewUrl);
     const url = URL.createObjectURL(image);
+    this.#previewUrl = url;
     if (!this.#previewImage) {
       this.#previewImage = element("img", { alt: "Live preview", "data-testid": "preview" });
       this.#preview = element(
