@@ -15,9 +15,9 @@ export class ProgressBar {
     this.#fill,
   );
 
-  /** @param share 0 to 1 */
+  /** @param share 0 to 1; of nothing at all it is no number */
   show(share: number): void {
-    const bounded = Math.min(1, Math.max(0, share));
+    const bounded = Math.min(1, Math.max(0, share || 0));
     this.#fill.style.transform = `scaleX(${bounded})`;
     this.view.setAttribute("aria-valuenow", String(Math.round(bounded * 100)));
   }
