@@ -1,6 +1,6 @@
 import { ComfyTabsError, type ObjectInfo, type Session, type Task, type Workflow } from "../client/index.ts";
 import { button, element } from "./element.ts";
-import { failureOf } from "./failure.ts";
+import { type Failure, failureOf } from "./failure.ts";
 import { failureNote } from "./failure-note.ts";
 import { rememberNodeNames } from "./node-names.ts";
 import { withKnownCheckpoint } from "./sample-fit.ts";
@@ -84,10 +84,18 @@ export class Composer {
   }
 
   async submitFiles(files: readonly File[]): Promise<void> {
-    for (const file of files) await this.#submitJson(await file.text(), file.name.replace(/\.json$/i, ""));
+    this.#refusal.replaceChildren();
+    for (const file of files) {
+      const name = file.name.replace(/\.json$/i, "");
+      // It may be a folder, or have gone.
+      const text = await file.text().catch((error: Error) => error);
+      if (typeof text === "string") await this.#submitJson(text, name);
+      else this.#refuse("This file cannot be read", `${name}: ${text.message}`);
+    }
   }
 
   #runSample(sample: Sample): void {
+    this.#refusal.replaceChildren();
     void this.#submit(this.#fitted(sample), sample.title);
   }
 
@@ -99,6 +107,7 @@ export class Composer {
   }
 
   #runText(): void {
+    this.#refusal.replaceChildren();
     if (this.#text.value.trim() === "") {
       this.#text.focus();
       this.#refuse("There is no workflow yet", "Paste one, choose a file, or run a sample.");
@@ -115,11 +124,11 @@ export class Composer {
       this.#refuse("This is not JSON", `${label}: ${(error as Error).message}`);
       return;
     }
-    await this.#submit(workflow, label);
+    await this.#submit(workflow, label, `${label}: `);
   }
 
-  async #submit(workflow: Workflow, label: string): Promise<void> {
-    this.#refusal.replaceChildren();
+  /** @param whose what a refusal begins with */
+  async #submit(workflow: Workflow, label: string, whose = ""): Promise<void> {
     const server = this.#picker.choice;
     try {
       const task = await this.#session.submit(workflow, server === undefined ? { label } : { label, server });
@@ -127,13 +136,19 @@ export class Composer {
       this.#submitted(task);
     } catch (error) {
       if (!(error instanceof ComfyTabsError)) throw error;
-      this.#refusal.replaceChildren(failureNote(failureOf(error)));
+      const failure = failureOf(error);
+      this.#tell({ ...failure, sentence: whose + failure.sentence });
       this.#refusal.scrollIntoView({ block: "nearest" });
     }
   }
 
   #refuse(title: string, sentence: string): void {
-    this.#refusal.replaceChildren(failureNote({ title, sentence, particulars: [], trace: undefined }));
+    this.#tell({ title, sentence, particulars: [], trace: undefined });
+  }
+
+  /** Beside what was said of other files that came with this one. */
+  #tell(failure: Failure): void {
+    this.#refusal.append(failureNote(failure));
   }
 
   /** The sample with a checkpoint that the server has, unless it is there to be refused. */
