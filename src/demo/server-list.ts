@@ -184,7 +184,11 @@ class ServerItem {
     this.#waiting?.abort();
     const held = this.#held;
     this.#held = undefined;
-    await held?.release();
+    try {
+      await held?.release();
+    } catch (error) {
+      this.#announcer.say((error as Error).message);
+    }
     this.#refresh();
   }
 
@@ -195,11 +199,13 @@ class ServerItem {
 
   async #toggle(): Promise<void> {
     const order = this.#isDown() ? "start" : "stop";
-    const answer = await fetch(`${import.meta.env.BASE_URL}simulators/${this.#id}/${order}`, {
-      method: "POST",
-    });
+    const url = `${import.meta.env.BASE_URL}simulators/${this.#id}/${order}`;
+    const done = await fetch(url, { method: "POST" }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
     this.#announcer.say(
-      answer.ok ? `${this.#id} ${order === "stop" ? "stopped" : "started"}` : "That did not work",
+      done ? `${this.#id} ${order === "stop" ? "stopped" : "started"}` : "That did not work",
     );
     this.#refresh();
   }
