@@ -55,9 +55,11 @@ function show(session: Session, { host, simulated, name }: Circumstances): void 
     hostFacts.view,
     announcer.view,
   );
-  for (const task of session.tasks()) taskList.add(task);
+  taskList.show(session.tasks());
   acceptDroppedFiles(document.body, (files) => void composer.submitFiles(files));
 
+  // Also what another page of this tab has submitted or dismissed, or a host that had been given up.
+  session.on("tasks", (tasks) => taskList.show(tasks));
   session.on("queue", showServers);
   session.on("lock", showServers);
   session.on("connection", () => {

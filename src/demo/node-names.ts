@@ -10,9 +10,13 @@ export function rememberNodeNames(taskId: string, workflow: Workflow): void {
 
 /** A function from node id to what people call that node. */
 export function nodeNames(taskId: string): (nodeId: string) => string {
-  const stored = tried(() => sessionStorage.getItem(key(taskId)));
-  const names = new Map<string, string>(stored ? Object.entries(JSON.parse(stored) as object) : []);
-  return (nodeId) => names.get(nodeId) ?? `node ${nodeId}`;
+  let names: Map<string, string> | undefined;
+  return (nodeId) => {
+    // A task may be shown before its names are written down.
+    const stored = names ? undefined : tried(() => sessionStorage.getItem(key(taskId)));
+    if (stored) names = new Map(Object.entries(JSON.parse(stored) as object));
+    return names?.get(nodeId) ?? `node ${nodeId}`;
+  };
 }
 
 export function forgetNodeNames(taskId: string): void {

@@ -54,6 +54,13 @@ export class TaskList {
     return [...new Set(open.flatMap(({ task }) => task.serverId ?? []))].sort();
   }
 
+  /** These are all that there are. */
+  show(tasks: readonly Task[]): void {
+    const there = new Set(tasks.map(({ id }) => id));
+    for (const [id, card] of this.#cards) if (!there.has(id)) this.#remove(card);
+    for (const task of tasks) this.add(task);
+  }
+
   /** @returns the task's card on the page */
   add(task: Task): HTMLElement {
     const present = this.#cards.get(task.id);
@@ -72,6 +79,7 @@ export class TaskList {
   }
 
   #remove(card: TaskCard): void {
+    if (!this.#cards.has(card.task.id)) return;
     const neighbour = card.view.nextElementSibling ?? card.view.previousElementSibling ?? this.#heading;
     const hadFocus = card.view.contains(document.activeElement);
     forgetNodeNames(card.task.id);
