@@ -15,6 +15,9 @@ export async function checkWindow(
   { tasks: count, server }: CheckOrder,
 ): Promise<WindowReport> {
   const startedAt = performance.now();
+  const fail = (error: unknown): void => {
+    problems.push(error instanceof Error ? error.message : String(error));
+  };
   const problems: string[] = [];
   const done: Task[] = [];
   const oneTask = async (value: number): Promise<void> => {
@@ -26,20 +29,15 @@ export async function checkWindow(
       done.push(task);
       problems.push(...(await problemsOf(task, value)));
     } catch (error) {
-      problems.push(error instanceof Error ? error.message : String(error));
+      fail(error);
     }
   };
   await Promise.all(Array.from({ length: count }, () => oneTask(randomValue())));
-  const report = {
-    windowId: session.windowId,
-    pass: problems.length === 0,
-    problems,
-    prompts: promptsOf(done),
-    sees: promptsOf(session.tasks()),
-    ms: Math.round(performance.now() - startedAt),
-  };
-  await Promise.all(done.map((task) => task.dismiss()));
-  return report;
+  const ms = Math.round(performance.now() - startedAt);
+  const sees = promptsOf(session.tasks());
+  await Promise.all(done.map((task) => task.dismiss().catch(fail)));
+  const { windowId } = session;
+  return { windowId, pass: problems.length === 0, problems, prompts: promptsOf(done), sees, ms };
 }
 
 async function problemsOf(task: Task, value: number): Promise<string[]> {

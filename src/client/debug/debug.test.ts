@@ -63,6 +63,17 @@ test("a check says why a window could not submit", async () => {
   expect(report).toMatchObject({ pass: false, problems: [expect.stringContaining("http://unknown.test")] });
 });
 
+test("a check says why a window could not dismiss its tasks", async () => {
+  const session = await browser.openPage().connect();
+  const dismiss = { value: () => Promise.reject(new Error("out of paper")) };
+  const submit: Session["submit"] = async (...given) =>
+    Object.create(await session.submit(...given), { dismiss });
+  ends.push(enableDebug({ ...session, submit }));
+  serve();
+  const [report] = await testMultiWindow({ tasks: 1 });
+  expect(report).toMatchObject({ pass: false, problems: [expect.stringContaining("out of paper")] });
+});
+
 test("windows that were not opened for checks take no part", async () => {
   await browser.openPage().connect();
   expect(await testMultiWindow()).toEqual([]);
