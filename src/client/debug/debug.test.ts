@@ -50,6 +50,13 @@ test("a check has every window submit, and tells of each that it heard its own t
   expect(sessions.map((session) => session.tasks())).toEqual([[], []]);
 });
 
+test("a check takes an undefined number of tasks for the usual one", async () => {
+  await openWindow();
+  const served = serve();
+  await testMultiWindow({ tasks: undefined } as unknown as { tasks: number });
+  expect(served()).toBe(3);
+});
+
 test("a check fails where a task has another one's result", async () => {
   await openWindow();
   serve(() => -1);

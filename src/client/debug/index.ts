@@ -49,7 +49,7 @@ export async function testMultiWindow(order: Partial<CheckOrder> = {}): Promise<
     let timer = setTimeout(() => {
       if (windows.size === 0) return resolve();
       timer = setTimeout(resolve, patientMs);
-      say({ type: "submit", run, order: { tasks: 3, ...order } });
+      say({ type: "submit", run, order: { ...order, tasks: order.tasks ?? 3 } });
     }, gatherMs);
     channel.onmessage = ({ data }: MessageEvent<DebugMessage>) => {
       if (data.run !== run) return;
