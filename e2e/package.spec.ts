@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { build as esbuild } from "esbuild";
 import { build, preview } from "vite";
 import type { Simulator } from "../src/simulator/http-server.ts";
-import { type App, readmeExample } from "./packaged/app.ts";
+import { type App, lend, readmeExample } from "./packaged/app.ts";
 import { expect, expectTwoTabs, test } from "./packaged/fixtures.ts";
 
 const page = '<!doctype html><script type="module" src="main.js"></script>';
@@ -101,6 +101,21 @@ test("the package runs where scripts need Trusted Types, with a worker that the 
     return told;
   }, comfy.url);
   expect(await refusal).toContain("TrustedScriptURL");
+});
+
+test("scripts and tests that are CommonJS can require the package, as Node lets them require modules", ({
+  makeApp,
+}) => {
+  const app = makeApp();
+  lend(app, ["ws"]);
+  app.write({
+    "main.cjs": `
+      const { connect } = require("comfy-tabs");
+      const { startSimulator } = require("comfy-tabs/simulator");
+      console.log(typeof connect, typeof startSimulator);`,
+  });
+  const said = execFileSync("node", ["main.cjs"], { cwd: app.folder, encoding: "utf8", timeout: 30_000 });
+  expect(said.trim()).toBe("function function");
 });
 
 test("importing any part of the package in Node is harmless, and connecting there is refused", ({
