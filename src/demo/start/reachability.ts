@@ -10,7 +10,8 @@ export async function reachability(server: string, pageOrigin: string): Promise<
     return "does not answer yet";
   }
   // ComfyUI without the flag answers a page of another origin with 403, or without CORS headers (server.py).
-  if (answer.status === 403 || (answer.ok && !answer.headers.has("access-control-allow-origin")))
+  const allowed = answer.headers.get("access-control-allow-origin");
+  if (answer.status === 403 || (answer.ok && allowed !== "*" && allowed !== pageOrigin))
     return `answers, but lets no page in: start it with --enable-cors-header ${pageOrigin}`;
   if (!answer.ok) return `answers with ${answer.status}: is this a ComfyUI?`;
   return "answers";
