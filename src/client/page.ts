@@ -170,6 +170,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
         return !known;
       });
       if (more.length === 0) return;
+      await platform.askForAccess(more.map(({ url }) => url));
       await link.call("addServers", [JSON.stringify(more)]);
       // Not before: a server that the host refuses would spoil every later hello.
       for (const server of more) link.servers.set(server.id, server);
