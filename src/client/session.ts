@@ -182,7 +182,7 @@ export function createSession({
       const uploaded = await transfer(transferId, signal, (limits) =>
         page.call<UploadedFile>("upload", [JSON.stringify(request), file], limits),
       );
-      const key = uploadKey(uploaded.input, uploaded.type);
+      const key = uploadKey(uploaded.input);
       const holders = page.uploads.get(key) ?? new Set();
       page.uploads.set(key, holders.add(uploaded.serverId));
       return uploaded;

@@ -55,8 +55,7 @@ function checkExtraData(extraData: { readonly [key: string]: unknown }): {
 }
 
 /** What an input calls an uploaded file; a folder other than `input` is named behind it (ComfyUI folder_paths.py). */
-export const uploadKey = (input: string, folder = "input"): string =>
-  / \[\w+\]$/.test(input) ? input : `${input} [${folder}]`;
+export const uploadKey = (input: string): string => (/ \[\w+\]$/.test(input) ? input : `${input} [input]`);
 
 /** The servers that hold every uploaded file which the workflow names. */
 function holdersOf(workflow: Workflow, uploads: Page["uploads"]): string[] {

@@ -213,7 +213,7 @@ export interface UploadedFile {
   readonly subfolder: string;
   readonly type: string;
   readonly serverId: string;
-  /** What a node's input wants to hear: `subfolder/name`. */
+  /** What a node's input wants to hear: `subfolder/name`, and behind it ` [temp]` or ` [output]` where it is there. */
   readonly input: string;
 }
 

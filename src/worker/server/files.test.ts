@@ -31,7 +31,6 @@ class FakeRequest implements UploadRequestLike {
   readonly upload: UploadRequestLike["upload"] = { onprogress: null };
   onload: UploadRequestLike["onload"] = null;
   onerror: UploadRequestLike["onerror"] = null;
-  onabort: UploadRequestLike["onabort"] = null;
   readonly headers: Record<string, string> = {};
   opened: string[] = [];
   body: FormData | undefined;
@@ -89,6 +88,15 @@ describe("an upload", () => {
     ]);
     expect(sent.body?.get("image")).toMatchObject({ name: "a.png", size: 5 });
   });
+
+  test.each(["temp", "output"])(
+    "to %s is called by its folder, too, as a node's input has to",
+    async (type) => {
+      const { sent, answer } = uploading({}, open, { type });
+      sent.answer(200, JSON.stringify({ name: "a.png", subfolder: "in", type }));
+      expect(await answer).toMatchObject({ ok: { name: "a.png", type, input: `in/a.png [${type}]` } });
+    },
+  );
 
   test("of a mask names its image", async () => {
     const original = { filename: "b.png", subfolder: "", type: "output" };

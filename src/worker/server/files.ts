@@ -14,7 +14,6 @@ export interface UploadRequestLike {
   readonly upload: { onprogress: ((event: ProgressEvent) => void) | null };
   onload: ((event: ProgressEvent) => void) | null;
   onerror: ((event: ProgressEvent) => void) | null;
-  onabort: ((event: ProgressEvent) => void) | null;
   open(method: string, url: string): void;
   setRequestHeader(name: string, value: string): void;
   send(body: FormData): void;
@@ -73,8 +72,9 @@ function readUploaded(text: string, serverId: string): UploadedFile | undefined 
   const name = asString(said.name);
   if (name === undefined) return undefined;
   const subfolder = asString(said.subfolder) ?? "";
-  const input = subfolder === "" ? name : `${subfolder}/${name}`;
-  return { name, subfolder, type: asString(said.type) ?? "input", serverId, input };
+  const type = asString(said.type) ?? "input";
+  const input = (subfolder && `${subfolder}/`) + name + (type === "input" ? "" : ` [${type}]`);
+  return { name, subfolder, type, serverId, input };
 }
 
 function sendForm(
@@ -93,7 +93,6 @@ function sendForm(
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded, total);
     request.onload = () => resolve({ status: request.status, text: request.responseText });
     request.onerror = failed;
-    request.onabort = failed;
     signal.addEventListener("abort", () => {
       request.abort();
       failed();
