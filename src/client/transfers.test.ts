@@ -126,6 +126,16 @@ describe("what a server says of its nodes", () => {
     ]);
   });
 
+  test("may hold numbers that JSON has no words for, as Python writes them", async () => {
+    const said =
+      '{"Seed":{"input":{"min":-Infinity,"max":Infinity,"tooltip":"\\"NaN\\" is none","default":NaN}}}';
+    browser.comfy.answers.set("/object_info", () => new Response(said));
+    const session = await browser.openPage().connect();
+    expect(await session.objectInfo()).toEqual({
+      Seed: { input: { min: null, max: null, tooltip: '"NaN" is none', default: null } },
+    });
+  });
+
   test("has a typed error when it breaks off", async () => {
     browser.comfy.answers.set("/object_info", () => new Response('{"KSampler": {'));
     const session = await browser.openPage().connect();

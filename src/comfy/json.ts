@@ -1,27 +1,28 @@
 import type { JsonObject } from "./messages.ts";
 
-/**
- * The value behind the text, or undefined: nothing that a server says may throw here. Python writes numbers
- * that JSON has no words for as `NaN` and `Infinity`; they become null, as `JSON.stringify` has it.
- */
+/** The value behind the text, or undefined: nothing that a server says may throw here. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
     try {
-      return /NaN|Infinity/.test(text) ? JSON.parse(withoutNotFinite(text)) : undefined;
+      return JSON.parse(plainJson(text));
     } catch {
       return undefined;
     }
   }
 }
 
-/** Word by word, not string by string: on text that is no JSON, a pattern for whole strings takes minutes. */
-function withoutNotFinite(text: string): string {
+/**
+ * Python writes numbers that JSON has no words for as `NaN` and `Infinity`; they become null, as `JSON.stringify` has it.
+ * Word by word, not string by string: on text that is no JSON, a pattern for whole strings takes minutes.
+ */
+export function plainJson(text: string): string {
+  if (!/NaN|Infinity/.test(text)) return text;
   let inString = false;
   return text.replace(/\\.|"|-?Infinity|NaN/gs, (word) => {
     if (word === '"') inString = !inString;
-    return inString || word === '"' || word.startsWith("\\") ? word : "null";
+    return inString || /^["\\]/.test(word) ? word : "null";
   });
 }
 

@@ -1,3 +1,4 @@
+import { plainJson } from "../../comfy/json.ts";
 import type { HttpAnswer } from "../../core/facts.ts";
 import type { Answer } from "../../protocol/session-api.ts";
 import { askServer, type FetchLike } from "./http.ts";
@@ -12,16 +13,22 @@ export interface ObjectInfo {
 
 const timeoutMs = 120_000;
 
-export function createObjectInfo(fetch: FetchLike): ObjectInfo {
-  const readings = new Map<string, Promise<HttpAnswer>>();
+/** What a tab can parse, or the answer that is none. */
+type Reading = { readonly ok: string } | HttpAnswer;
 
-  function read(key: string, { url, credentials }: TransferServer): Promise<HttpAnswer> {
-    const reading = askServer(fetch, { url: `${url}/object_info`, method: "GET", timeoutMs }, credentials);
-    readings.set(key, reading);
-    void reading.then((answer) => {
+export function createObjectInfo(fetch: FetchLike): ObjectInfo {
+  const readings = new Map<string, Promise<Reading>>();
+
+  function read(key: string, { url, credentials }: TransferServer): Promise<Reading> {
+    const request = { url: `${url}/object_info`, method: "GET", timeoutMs } as const;
+    const reading: Promise<Reading> = askServer(fetch, request, credentials).then((answer) => {
+      if ("text" in answer && answer.status === 200 && answer.text.startsWith("{"))
+        return { ok: plainJson(answer.text) };
       // Only what is there is kept, and a reading that was forgotten meanwhile does not take its successor along.
-      if (!isObjectInfo(answer) && readings.get(key) === reading) readings.delete(key);
+      if (readings.get(key) === reading) readings.delete(key);
+      return answer;
     });
+    readings.set(key, reading);
     return reading;
   }
 
@@ -29,7 +36,7 @@ export function createObjectInfo(fetch: FetchLike): ObjectInfo {
     // What is shared is the server's answer, not our words for it: those name the server as one tab does.
     async get(key, server) {
       const answer = await (readings.get(key) ?? read(key, server));
-      if (isObjectInfo(answer)) return { ok: answer.text };
+      if ("ok" in answer) return answer;
       return {
         error:
           "failure" in answer
@@ -42,6 +49,3 @@ export function createObjectInfo(fetch: FetchLike): ObjectInfo {
     },
   };
 }
-
-const isObjectInfo = (answer: HttpAnswer): answer is { status: 200; text: string } =>
-  "text" in answer && answer.status === 200 && answer.text.startsWith("{");
