@@ -9,7 +9,7 @@ import { createHost } from "./host.ts";
 import { newEntry } from "./journal/journal-contract.ts";
 import { openJournal } from "./journal/open-journal.ts";
 import type { LocksLike } from "./page-lock.ts";
-import type { FetchLike } from "./server/http.ts";
+import type { BlockOf, FetchLike } from "./server/http.ts";
 import type { SocketLike } from "./server/socket.ts";
 import { after } from "./timers.ts";
 
@@ -59,11 +59,18 @@ afterEach(() => {
 interface Surroundings {
   readonly locks?: LocksLike;
   readonly fetch?: FetchLike;
+  readonly blockOf?: BlockOf;
   readonly indexedDB?: () => IDBFactory;
   readonly epoch?: string;
 }
 
-function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings = {}) {
+function startHost({
+  locks,
+  fetch,
+  blockOf = async () => undefined,
+  indexedDB,
+  epoch = "epoch-1",
+}: Surroundings = {}) {
   const own: IDBFactory = new FakeFactory();
   const sockets: (SocketLike & { url: string; closed: boolean })[] = [];
   const log: string[] = [];
@@ -80,7 +87,7 @@ function startHost({ locks, fetch, indexedDB, epoch = "epoch-1" }: Surroundings 
         (async () => new Response(JSON.stringify({ prompt_id: promptId, number: 1, node_errors: {} })))
       )(url, init);
     },
-    blockOf: async () => undefined,
+    blockOf,
     openSocket(url) {
       const socket = {
         url,
@@ -384,6 +391,19 @@ describe("a host", () => {
     await anna.remote.objectInfo("main");
     await anna.remote.diagnostics();
     expect(JSON.stringify([anna.heard, log])).not.toContain("the-token");
+  });
+
+  test("tells a transfer, too, that it is the browser which keeps it from the server", async () => {
+    const { openTab } = startHost({
+      fetch: () => Promise.reject(new TypeError("Failed to fetch")),
+      blockOf: async () => "mixed-content",
+    });
+    const anna = openTab("anna");
+    await anna.hello();
+    const error = { code: "mixed-content", details: { serverId: "main" } };
+    expect(await anna.remote.objectInfo("main")).toMatchObject({ error });
+    const path = '{"transferId":"t","serverId":"main","path":"/view?filename=a"}';
+    expect(await anna.remote.fetchFile(path)).toMatchObject({ error });
   });
 
   test("aborts a download for its own tab only, and all of a tab that goes", async () => {

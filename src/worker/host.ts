@@ -43,7 +43,7 @@ const lockPatienceMs = 2000;
 
 /** Puts the parts together: one coordinator, its runtime, and an endpoint for every port that connects. */
 export function createHost(realm: Realm): { connect(port: PortLike): void; readonly runtime: Runtime } {
-  const { epoch, mode, fetch, locks, log } = realm;
+  const { epoch, mode, fetch, blockOf, locks, log } = realm;
   const journal = openJournal({
     indexedDB: realm.indexedDB,
     name: realm.name,
@@ -59,6 +59,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   const transfers: Transfers = createTransfers({
     accounts,
     fetch,
+    blockOf,
     newRequest: realm.newRequest,
     now,
     runtime: () => runtime,
@@ -70,7 +71,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
     journal,
     accounts,
     fetch,
-    blockOf: realm.blockOf,
+    blockOf,
     sockets: (tell) => createSockets(realm.openSocket, tell),
     transfers: () => transfers,
     isDead: async (dead) => realm.isLockFree?.(hostLock(dead as Epoch)).catch(() => false) ?? false,

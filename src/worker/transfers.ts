@@ -7,7 +7,7 @@ import type { Accounts } from "./accounts.ts";
 import type { Reply } from "./endpoint.ts";
 import type { Runtime } from "./runtime.ts";
 import { fetchFile, type UploadRequestLike, upload } from "./server/files.ts";
-import type { FetchLike } from "./server/http.ts";
+import type { BlockOf, FetchLike } from "./server/http.ts";
 import { createObjectInfo } from "./server/object-info.ts";
 import type { TransferServer } from "./server/refusal.ts";
 
@@ -43,6 +43,7 @@ const progressEveryMs = 50;
 export interface TransferMeans {
   readonly accounts: Accounts;
   readonly fetch: FetchLike;
+  readonly blockOf: BlockOf;
   /** Undefined where there is none: uploads then tell no progress. */
   readonly newRequest: (() => UploadRequestLike) | undefined;
   readonly now: () => number;
@@ -55,7 +56,14 @@ interface Transfer {
   readonly controller: AbortController;
 }
 
-export function createTransfers({ accounts, fetch, newRequest, now, runtime }: TransferMeans): Transfers {
+export function createTransfers({
+  accounts,
+  fetch,
+  blockOf,
+  newRequest,
+  now,
+  runtime,
+}: TransferMeans): Transfers {
   const transfers = new Map<CallKey, Transfer>();
   const objectInfo = createObjectInfo(fetch);
 
@@ -107,6 +115,7 @@ export function createTransfers({ accounts, fetch, newRequest, now, runtime }: T
         url: accounts.url(key),
         serverId,
         credentials: accounts.credentials(key),
+        blockOf,
       };
       const { signal } = transfer.controller;
       const onProgress = progressTeller(transfer);

@@ -9,7 +9,7 @@ export interface HttpRequest {
   readonly body?: string;
   readonly timeoutMs: number;
   /** Without credentials, and whatever the answer is: it cannot be read. */
-  readonly opaque?: true;
+  readonly opaque?: true | undefined;
 }
 
 /** What the browser keeps this page from, of which no request tells. Never rejects. */

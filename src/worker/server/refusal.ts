@@ -1,8 +1,8 @@
-import { asNumber, asObject, parseJson, present } from "../../comfy/json.ts";
+import { asNumber, asObject, parseJson } from "../../comfy/json.ts";
 import { diagnose, unauthorized } from "../../core/diagnosis.ts";
 import { type WireError, wireError } from "../../protocol/errors.ts";
 import type { Credentials } from "../accounts.ts";
-import { askServer, type FetchLike } from "./http.ts";
+import { askServer, type BlockOf, type FetchLike } from "./http.ts";
 
 /** A server as a transfer sees it. */
 export interface TransferServer {
@@ -10,6 +10,8 @@ export interface TransferServer {
   /** The asking tab's own name for it. */
   readonly serverId: string;
   readonly credentials: Credentials;
+  /** Tells why nothing answers, where it is the browser that forbids it. */
+  readonly blockOf?: BlockOf;
 }
 
 /** What an answer that is not the wanted one means. */
@@ -45,13 +47,9 @@ export async function whyItFailed(
   server: TransferServer,
   size?: number,
 ): Promise<WireError> {
-  const { serverId, url } = server;
+  const { serverId, url, credentials, blockOf } = server;
   const ask = (path: string, opaque?: true) =>
-    askServer(
-      fetch,
-      { url: url + path, method: "GET", timeoutMs: 10_000, ...present({ opaque }) },
-      server.credentials,
-    );
+    askServer(fetch, { url: url + path, method: "GET", timeoutMs: 10_000, opaque }, credentials, blockOf);
 
   const probe = await ask("/prompt");
   const answers = "failure" in probe && "status" in (await ask("/prompt", true));
