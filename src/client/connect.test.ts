@@ -198,6 +198,15 @@ describe("connect", () => {
       },
       "id",
     ],
+    [
+      {
+        servers: [
+          { url: "http://one.test", auth: { type: "bearer", token: "anna's" } },
+          { url: "http://one.test", auth: { type: "bearer", token: "ben's" } },
+        ],
+      },
+      "id",
+    ],
     [{ name: "" }, "name"],
     [{ mode: "best" }, "mode"],
     [{ previews: "all" }, "previews"],

@@ -76,10 +76,13 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
       throw invalidOption("servers", "`url` has to be a server's address; credentials go into `auth`.");
     // The host checks them, and says the same of each.
     const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
-    demand(!declared.has(id) || declared.get(id)?.url === url, "id", "another one for every server");
     // JSON has no Infinity.
     const places = Math.min(depth, Number.MAX_SAFE_INTEGER);
-    declared.set(id, { id, url, weight, depth: places, broadcastTypes, ...(auth ? { auth } : {}) });
+    const declaration = { id, url, weight, depth: places, broadcastTypes, ...(auth ? { auth } : {}) };
+    // The same one may be named twice; of another account, one would take the other's place without a word.
+    const same = JSON.stringify(declared.get(id) ?? declaration) === JSON.stringify(declaration);
+    demand(same, "id", "another one for every server");
+    declared.set(id, declaration);
   }
   return [...declared.values()];
 }
