@@ -207,6 +207,8 @@ describe("connect", () => {
       },
       "id",
     ],
+    [{ servers: ["http://anna:pw@one.test/x"] }, "servers"],
+    [{ servers: ["anna@one.test"] }, "servers"],
     [{ name: "" }, "name"],
     [{ mode: "best" }, "mode"],
     [{ previews: "all" }, "previews"],
@@ -220,6 +222,12 @@ describe("connect", () => {
       details: { option },
     });
     expect([page.ports, page.pages.size]).toEqual([[], 0]);
+  });
+
+  test("takes a server that is named twice for one, and a path with an @ for no credential", async () => {
+    const servers = ["http://comfy.test/@anna/gpu", "http://comfy.test/@anna/gpu/"];
+    const session = await browser.openPage().connect({ servers });
+    expect(session.servers().map(({ url }) => url)).toEqual(["http://comfy.test/@anna/gpu"]);
   });
 
   test.each([

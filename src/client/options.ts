@@ -72,7 +72,7 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
   for (const server of servers) {
     const options = typeof server === "string" ? { url: server } : server;
     const url = typeof options?.url === "string" ? normaliseAddress(options.url) : undefined;
-    if (url === undefined || options.url.includes("@"))
+    if (url === undefined || /^([^/]+\/\/)?[^/?#]*@/.test(options.url))
       throw invalidOption("servers", "`url` has to be a server's address; credentials go into `auth`.");
     // The host checks them, and says the same of each.
     const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
