@@ -209,6 +209,7 @@ describe("connect", () => {
     ],
     [{ servers: ["http://anna:pw@one.test/x"] }, "servers"],
     [{ servers: ["anna@one.test"] }, "servers"],
+    [{ logger: { warn() {} } }, "logger"],
     [{ name: "" }, "name"],
     [{ mode: "best" }, "mode"],
     [{ previews: "all" }, "previews"],

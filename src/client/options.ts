@@ -1,7 +1,7 @@
 import { normaliseAddress } from "../comfy/addresses.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import { defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
-import type { ConnectOptions, WhenTabGone } from "./api.ts";
+import type { ConnectOptions, Logger, WhenTabGone } from "./api.ts";
 import { serversLater } from "./servers-later.ts";
 
 export interface CheckedOptions extends Omit<ConnectOptions, "servers"> {
@@ -56,7 +56,9 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
   );
   oneOf("mode", mode, ["auto", "shared", "solo"]);
   oneOf("previews", previews, ["newest", "none"]);
-  if (typeof logger !== "object" || logger === null) oneOf("logger", logger, ["silent", "warn", "debug"]);
+  const { debug, warn } = (logger ?? {}) as Partial<Logger>;
+  if (typeof debug !== "function" || typeof warn !== "function")
+    oneOf("logger", logger, ["silent", "warn", "debug"]);
   const isSource =
     worker === undefined ||
     typeof worker === "string" ||
