@@ -230,6 +230,9 @@ describe("what a tab remembers of its tasks", () => {
   test("is above all what has told most: a new host has to count on from there", () => {
     const told = { ...known(0), lastSeq: 1_200 };
     expect(newest([told, ...many])[0]).toBe(told);
+    const over = many.map((task) => ({ ...task, lastSeq: 9, settled: true }));
+    const open = { taskId: "open", lastSeq: 1, settled: false };
+    expect(newest([...over, open]).at(-1)).toBe(open);
   });
 
   test("is bounded by its size: a hello has to fit into one argument", () => {

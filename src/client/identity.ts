@@ -131,13 +131,13 @@ export function createIdentity(platform: Platform, name: string): Identity {
 }
 
 /**
- * What is to be remembered, as far as it goes: first what has told the most, for a new host has to count on from
- * there, or its news would be taken for old; then the newest.
+ * What is to be remembered, as far as it goes: first what is open, of that what has told the most, for a new host has
+ * to count on from there, or its news would be taken for old; then the newest.
  */
 export function newest(known: readonly Request<KnownTask>[]): Request<KnownTask>[] {
   const kept = new Set<Request<KnownTask>>();
   let characters = 0;
-  for (const task of [...known].reverse().sort((a, b) => b.lastSeq - a.lastSeq)) {
+  for (const task of [...known].reverse().sort((a, b) => +a.settled - +b.settled || b.lastSeq - a.lastSeq)) {
     characters += JSON.stringify(task).length;
     if (kept.size === most.tasks || characters > most.characters) break;
     kept.add(task);
