@@ -37,6 +37,7 @@ describe("accounts", () => {
       undefined,
       { type: "basic", username: "anna", password: "x" },
       { type: "basic", username: "ben", password: "x" },
+      { type: "basic", username: "", password: "x" },
       { type: "bearer", token: "one" },
       { type: "bearer", token: "two" },
       { type: "query", token: "one" },

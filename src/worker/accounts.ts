@@ -63,7 +63,7 @@ export function createAccounts(): Accounts {
     admit: (declaration) => admit(declaration, accountOf(declaration.auth), false),
     renew(declaration, before) {
       const former = before.slice(before.indexOf(" ") + 1);
-      const account = (former !== "" && !named(declaration.auth) && former) || accountOf(declaration.auth);
+      const account = (!named(declaration.auth) && former) || accountOf(declaration.auth);
       const server = admit(declaration, account, true);
       return server && { server, account };
     },
@@ -88,7 +88,8 @@ const named = (auth: Auth | undefined): string | undefined =>
 /** Two accounts never share a socket; the same account spelled by two tabs does. */
 function accountOf(auth: Auth | undefined): string {
   if (!auth) return "";
-  return named(auth) ?? `#${auth.type}${"token" in auth ? digest(auth.token) : ""}`;
+  // Without a user name, a password still is another account than none.
+  return named(auth) || `#${auth.type}${"token" in auth ? digest(auth.token) : ""}`;
 }
 
 function credentialsOf(auth: Auth | undefined): Credentials {
