@@ -68,7 +68,10 @@ function uploading(paths: Record<string, Response | undefined> = {}, signal = op
 }
 
 describe("an upload", () => {
-  afterEach(() => void vi.useRealTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
 
   test("sends ComfyUI's form, tells its progress, and takes the name that the server chose", async () => {
     const { sent, progress, answer } = uploading({}, open, { subfolder: "in", overwrite: true });
@@ -97,6 +100,19 @@ describe("an upload", () => {
       expect(await answer).toMatchObject({ ok: { name: "a.png", type, input: `in/a.png [${type}]` } });
     },
   );
+
+  test("is aborted also where signals cannot be joined, as in Safari before 17.4", async () => {
+    vi.spyOn(AbortSignal, "any").mockImplementation(() => {
+      throw new TypeError("AbortSignal.any is not a function");
+    });
+    const controller = new AbortController();
+    const { sent, answer } = uploading({}, controller.signal);
+    controller.abort();
+    expect(await answer).toMatchObject({ error: { code: "aborted" } });
+    expect(sent.aborted).toBe(true);
+    const fetched = await fetchFile(answering({ "/view": new Response("bytes") }), server, "/view", open);
+    expect(fetched).toMatchObject({ ok: expect.any(Blob) });
+  });
 
   test("of a mask names its image", async () => {
     const original = { filename: "b.png", subfolder: "", type: "output" };

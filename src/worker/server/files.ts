@@ -45,9 +45,9 @@ export async function upload(
   };
   try {
     const form = formOf(request, file);
-    const { status, text } = newRequest
-      ? await sendForm(newRequest(), url, form, server.credentials, watch.signal, progressed)
-      : await fetchForm(fetch, url, form, server.credentials, watch.signal);
+    const { status, text } = await (newRequest
+      ? sendForm(newRequest(), url, form, server.credentials, watch.signal, progressed)
+      : fetchForm(fetch, url, form, server.credentials, watch.signal));
     const uploaded = status === 200 ? readUploaded(text, server.serverId) : undefined;
     return uploaded ? { ok: uploaded } : { error: refusal(server, status, text) };
   } catch {
@@ -134,20 +134,23 @@ export async function fetchFile(
 
 /** A signal that follows `given`, and gives up by itself when nothing has moved for too long. */
 function watchMovement(given: AbortSignal) {
-  const stalled = new AbortController();
+  // Not `AbortSignal.any`: Safari has that since 17.4.
+  const watch = new AbortController();
+  const end = (): void => watch.abort();
+  given.addEventListener("abort", end);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const moved = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(() => stalled.abort(), stallMs);
+    timer = setTimeout(end, stallMs);
   };
   moved();
   return {
-    signal: AbortSignal.any([given, stalled.signal]),
+    signal: watch.signal,
     moved,
     stop: () => clearTimeout(timer),
     givenUp(): WireError | undefined {
       if (given.aborted) return wireError("aborted", "The transfer was aborted.", {});
-      if (!stalled.signal.aborted) return undefined;
+      if (!watch.signal.aborted) return undefined;
       return wireError("timeout", `Nothing moved for ${stallMs / 1000} s.`, { afterMs: stallMs });
     },
   };

@@ -61,7 +61,7 @@ export function createSockets(openSocket: OpenSocket, tell: (fact: Fact) => void
     },
     close,
     closeAll() {
-      for (const key of [...live.keys()]) close(key);
+      for (const key of live.keys()) close(key);
     },
   };
 
