@@ -145,12 +145,23 @@ describe("accounts", () => {
       accounts.admit(named(old));
       expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer new" });
       accounts.admit(named({ ...old, token: "newer" }));
-      accounts.refused(key);
+      accounts.refused(key, accounts.credentials(key));
       expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer newer" });
-      accounts.refused(key);
+      accounts.refused(key, accounts.credentials(key));
       accounts.admit(named({ ...old, token: "newest" }));
       expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer newest" });
     });
+  });
+
+  test("take a refusal for that of the credentials which were sent, not of those that came meanwhile", async () => {
+    const accounts = createAccounts();
+    const old: Auth = { type: "bearer", token: "old", account: "anna" };
+    const { key } = accounts.admit({ id: "main", url: "http://comfy.test", auth: old }) ?? bug();
+    const sent = accounts.credentials(key);
+    accounts.renew({ id: "main", url: "http://comfy.test", auth: { type: "bearer", token: "new" } }, key);
+    accounts.refused(key, sent);
+    accounts.admit({ id: "main", url: "http://comfy.test", auth: old });
+    expect(accounts.credentials(key).headers).toEqual({ Authorization: "Bearer new" });
   });
 
   test("take no address that is none", () => {

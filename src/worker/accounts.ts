@@ -20,8 +20,8 @@ export interface Accounts {
   admit(declaration: ServerDeclaration): DeclaredServer | undefined;
   /** The same, under new credentials; a token that names no account is of the one before. */
   renew(declaration: ServerDeclaration, before: ServerKey): Renewed | undefined;
-  /** A server did not take what we have. */
-  refused(key: ServerKey): void;
+  /** A server did not take these; what came while they were on their way may be better. */
+  refused(key: ServerKey, sent: Credentials): void;
   credentials(key: ServerKey): Credentials;
   url(key: ServerKey): string;
 }
@@ -67,9 +67,9 @@ export function createAccounts(): Accounts {
       const server = admit(declaration, account, true);
       return server && { server, account };
     },
-    refused(key) {
+    refused(key, sent) {
       const one = known.get(key);
-      if (!one) return;
+      if (one?.credentials !== sent) return;
       const { spare } = one;
       if (spare) one.credentials = spare;
       else one.refused = true;

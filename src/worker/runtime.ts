@@ -128,8 +128,9 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "request": {
         const { request, server, path, ...rest } = effect;
         const url = accounts.url(server) + path;
-        void askServer(fetch, { ...rest, url }, accounts.credentials(server), blockOf).then((reply) => {
-          if ("status" in reply && isRefusal(reply.status)) accounts.refused(server);
+        const credentials = accounts.credentials(server);
+        void askServer(fetch, { ...rest, url }, credentials, blockOf).then((reply) => {
+          if ("status" in reply && isRefusal(reply.status)) accounts.refused(server, credentials);
           tell({ type: "request-answered", request, answer: reply });
         });
         return;
