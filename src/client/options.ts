@@ -21,6 +21,12 @@ export function demand(holds: boolean, option: string, wanted: string): void {
   if (!holds) throw invalidOption(option, `\`${option}\` has to be ${wanted}.`);
 }
 
+/** @throws {@link ComfyTabsError} `invalid-option` */
+export function demandText(value: unknown, option: string, longest: number): void {
+  const isText = typeof value === "string" && value !== "" && value.length <= longest;
+  demand(isText, option, `a text of 1 to ${longest} characters`);
+}
+
 /** How the host is told of it: undefined keeps a task. */
 export function cancelAfter(whenTabGone: WhenTabGone): number | undefined {
   if (whenTabGone === "keep") return undefined;
@@ -49,16 +55,11 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
     demand(values.includes(value as string), option, `one of ${values.join(", ")}`);
   const enough = Array.isArray(servers) && (servers.length > 0 || serversLater in options);
   demand(enough, "servers", "a list of at least one server");
-  demand(
-    typeof name === "string" && name !== "" && name.length <= 200,
-    "name",
-    "a text of 1 to 200 characters",
-  );
+  demandText(name, "name", 200);
   oneOf("mode", mode, ["auto", "shared", "solo"]);
   oneOf("previews", previews, ["newest", "none"]);
   const { debug, warn } = (logger ?? {}) as Partial<Logger>;
-  if (typeof debug !== "function" || typeof warn !== "function")
-    oneOf("logger", logger, ["silent", "warn", "debug"]);
+  if (!debug || !warn) oneOf("logger", logger, ["silent", "warn", "debug"]);
   const isSource =
     worker === undefined ||
     typeof worker === "string" ||

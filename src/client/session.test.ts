@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Session } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
 import { countedSignal } from "./testing/signal.ts";
@@ -106,6 +107,21 @@ describe("submit", () => {
     const session = await browser.openPage().connect();
     const graph = { "1": { class_type: "A", inputs: { a: [1, () => {}] } } };
     await expect(session.submit(graph)).rejects.toMatchObject({ details: { path: "1.inputs.a.1" } });
+  });
+
+  test.each<[string, (session: Session) => Promise<unknown>]>([
+    ["a long label", (session) => session.submit(workflow, { label: "x".repeat(501) })],
+    ["no label", (session) => session.submit(workflow, { label: "" })],
+    ["a label that is no text", (session) => session.submit(workflow, { label: 1 as never })],
+    ["a prompt without an id", (session) => session.register({ serverId: main, promptId: "" })],
+    ["a prompt at no server", (session) => session.register({ serverId: 1 as never, promptId: "prompt-1" })],
+  ])("that is refused for %s leaves nothing which a host would refuse after a reload", async (_, ask) => {
+    const page = browser.openPage();
+    const refused = codeOf(ask(await page.connect()));
+    page.fire("pagehide", false);
+    page.crash();
+    expect(await codeOf(browser.openPage(page.storage).connect())).toBe("resolved");
+    await Promise.race([refused, Promise.resolve()]);
   });
 
   test("refuses extra data that contain themselves, and takes undefined fields for absent ones", async () => {

@@ -13,7 +13,7 @@ import type {
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { LockOptions, ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
 import { abortedError, type CallOptions, closedError, type Request } from "./calls.ts";
-import { cancelAfter, demand } from "./options.ts";
+import { cancelAfter, demand, demandText } from "./options.ts";
 import type { Page } from "./page.ts";
 import { checkSubmission, uploadKey, workflowJson } from "./submission.ts";
 
@@ -55,6 +55,8 @@ export function createSession({
     known: Omit<Request<KnownTask>, "lastSeq" | "settled">,
     ask: () => Promise<TaskSnapshot>,
   ): Promise<Task> {
+    // What a host would refuse must not be remembered: it would refuse each later hello of this tab.
+    for (const [field, text] of Object.entries(known)) if (text !== undefined) demandText(text, field, 500);
     book.expect(known);
     try {
       const snapshot = await ask();
