@@ -50,7 +50,10 @@ export type WhenTabGone = "keep" | { readonly cancelAfterMs: number };
 
 export interface ServerOptions {
   readonly url: string;
-  /** The name of the server in this tab. Default: its address as `http://host:port`, without a slash at the end. */
+  /**
+   * The name of the server in this tab. Default: its address as `http://host:port`, without a slash at the end. Two
+   * accounts at one address need one each.
+   */
   readonly id?: string;
   /** Share of the work that it gets, compared with other servers. Default 1. */
   readonly weight?: number;
