@@ -39,7 +39,7 @@ function frameOf({ parent, window }: Window): string {
 }
 
 /** Chromium asks its user for the local network where a page wants to reach it; a worker it refuses. */
-async function askForAccess(urls: readonly string[]): Promise<void> {
+async function askForAccess(servers: readonly { readonly url: string }[]): Promise<void> {
   if (!isSecureContext || /^(localhost|127\.|\[::1)/.test(location.hostname)) return;
   // Two names since Chromium 145, one before; elsewhere none of them is known.
   const states = ["loopback-network", "local-network", "local-network-access"].map(
@@ -50,6 +50,6 @@ async function askForAccess(urls: readonly string[]): Promise<void> {
   const signal = AbortSignal.timeout(10_000);
   // What comes of it, the worker finds out.
   await Promise.allSettled(
-    urls.map((url) => fetch(`${url}/prompt`, { mode: "no-cors", credentials: "omit", signal })),
+    servers.map(({ url }) => fetch(`${url}/prompt`, { mode: "no-cors", credentials: "omit", signal })),
   );
 }

@@ -53,6 +53,20 @@ describe("a call", () => {
     expect(host.asked.map(({ args }) => args[0])).toEqual(asked.map((_, place) => `task-${place}`));
   });
 
+  test("does not wait for hundreds of transfers", async () => {
+    const [calls, host] = [createCalls(), silentHost()];
+    calls.host(host.carry);
+    for (let place = 0; place < 1_000; place += 1)
+      void calls.call("fetchFile", [`file-${place}`], { deadlineMs: 3_600_000 });
+    const cancelled = calls.call("cancel", ["task-1"], { deadlineMs: 60_000 });
+    expect(host.methods().at(-1)).toBe("cancel");
+    host.asked.at(-1)?.answer({ ok: true });
+    expect(await cancelled).toBe(true);
+    host.asked[0]?.answer({ ok: null });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(host.asked.map(({ args }) => args[0]).slice(-2)).toEqual(["task-1", "file-250"]);
+  });
+
   test("ends at its deadline, whether or not there is a host", async () => {
     const calls = createCalls();
     const call = codeOf(calls.call("diagnostics", []));

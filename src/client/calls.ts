@@ -2,10 +2,13 @@ import { ComfyTabsError, errorFromWire } from "../protocol/errors.ts";
 import type { Answer, SessionMethod } from "../protocol/session-api.ts";
 
 const callMs = 30_000;
+const longMs = 60_000;
 /** A host that dies of a call must not take every later one along. */
 const lives = 3;
 /** So many wait at a host, which refuses a tab's calls beyond twice as many; the others wait here. */
 const atOnce = 500;
+/** And so many that take long, as transfers do: a `cancel` shall not wait for hundreds of them. */
+const longAtOnce = 250;
 
 export interface CallOptions {
   /** Default 30 s. */
@@ -41,6 +44,7 @@ interface Call {
   readonly args: readonly unknown[];
   readonly answered: (answer: Answer<unknown>) => void;
   readonly failed: (error: ComfyTabsError) => void;
+  readonly deadlineMs: number;
   sent: number;
   /** Which host. */
   sentTo: number;
@@ -53,10 +57,10 @@ export function createCalls(): Calls {
   let unanswered = 0;
 
   function sendAll(): void {
-    for (const call of underWay)
-      if (current && unanswered < atOnce) {
-        if (call.sentTo !== hosts) send(call, current);
-      } else return;
+    for (const call of underWay) {
+      const most = call.deadlineMs > longMs ? longAtOnce : atOnce;
+      if (current && unanswered < most && call.sentTo !== hosts) send(call, current);
+    }
   }
 
   function send(call: Call, carry: Carry): void {
@@ -96,6 +100,7 @@ export function createCalls(): Calls {
             if ("ok" in answer) resolve(answer.ok as T);
             else reject(errorFromWire(answer.error));
           },
+          deadlineMs,
           sent: 0,
           sentTo: 0,
         };

@@ -58,7 +58,7 @@ export function checkOptions(options: ConnectOptions): CheckedOptions {
   demandText(name, "name", 200);
   oneOf("mode", mode, ["auto", "shared", "solo"]);
   oneOf("previews", previews, ["newest", "none"]);
-  const { debug, warn } = (logger ?? {}) as Partial<Logger>;
+  const { debug, warn } = Object(logger) as Partial<Logger>;
   if (!debug || !warn) oneOf("logger", logger, ["silent", "warn", "debug"]);
   const isSource =
     worker === undefined ||

@@ -43,7 +43,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const approach = approachHost(platform, options, options.mode, generations);
   const windowId = `window_${Date.now()}_${nanoid(6)}`;
   const logger = createLogger(options.logger, windowId);
-  const access = platform.askForAccess(options.servers.map(({ url }) => url));
+  const access = platform.askForAccess(options.servers);
   const identity = createIdentity(platform, options.name);
   if (!identity.isNew) {
     void approach.portLock.hold();
@@ -170,7 +170,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
         return !known;
       });
       if (more.length === 0) return;
-      await platform.askForAccess(more.map(({ url }) => url));
+      await platform.askForAccess(more);
       await link.call("addServers", [JSON.stringify(more)]);
       // Not before: a server that the host refuses would spoil every later hello.
       for (const server of more) link.servers.set(server.id, server);

@@ -31,7 +31,7 @@ export interface Platform {
   /** @returns the function that ends it */
   onPageEvent(type: "pagehide" | "pageshow", listener: (persisted: boolean) => void): () => void;
   /** Has the browser ask its user for what a worker cannot ask for. Never rejects, and ends. */
-  readonly askForAccess: (urls: readonly string[]) => Promise<void>;
+  readonly askForAccess: (servers: readonly { readonly url: string }[]) => Promise<void>;
   readonly randomBytes: (count: number) => Uint8Array;
 }
 

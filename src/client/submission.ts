@@ -54,8 +54,8 @@ function checkExtraData(extraData: { readonly [key: string]: unknown }): {
   return extraData;
 }
 
-/** What an input calls an uploaded file; a folder other than `input` is named behind it (ComfyUI folder_paths.py). */
-export const uploadKey = (input: string): string => (/ \[\w+\]$/.test(input) ? input : `${input} [input]`);
+/** What an input calls an uploaded file; only a folder other than `input` has to be named behind it (ComfyUI folder_paths.py). */
+export const uploadKey = (input: string): string => input.replace(/ \[input\]$/, "");
 
 /** The servers that hold every uploaded file which the workflow names. */
 function holdersOf(workflow: Workflow, uploads: Page["uploads"]): string[] {
