@@ -9,7 +9,11 @@ export function browserPlatform(): Platform {
     throw new ComfyTabsError("unsupported-environment", "comfy-tabs connects in a page only.", {
       missing: "window",
     });
+  const { prerendering } = document as { prerendering?: boolean };
   return {
+    whenShown: prerendering
+      ? new Promise((shown) => document.addEventListener("prerenderingchange", shown, { once: true }))
+      : undefined,
     // Looked for when the worker is on its way.
     get locks() {
       return (navigator as { locks?: LocksLike }).locks;

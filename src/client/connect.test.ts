@@ -73,6 +73,20 @@ describe("connect", () => {
     expect(asked.slice(0, 6)).toEqual(["worker", "storage", tab, identity, "storage", "hello"]);
   });
 
+  test("of a page that is only prerendered waits until it is shown, and starts no worker nor deadline before", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let show = (): void => {};
+    const whenShown = new Promise<void>((shown) => {
+      show = shown;
+    });
+    const page = browser.openPage(undefined, { whenShown });
+    const connecting = page.connect();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([browser.made, page.storage.length]).toEqual([[], 0]);
+    show();
+    expect((await connecting).servers()).toHaveLength(1);
+  });
+
   test("leaves no timer behind, and after close no wait for the host's end", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval"] });
     const host = scriptedRealm();

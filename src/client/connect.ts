@@ -18,7 +18,7 @@ const pages: Pages = new Map();
 
 /**
  * Connects this page to the host of its origin, and names the servers that it may use. Resolves with the
- * handshake, whether or not a server answers. Several calls in one page share one link and get a handle
+ * handshake, whether or not a server answers; a page that is prerendered shakes hands when it is shown. Several calls in one page share one link and get a handle
  * each; later ones may name more servers. The logger is the first one's.
  *
  * @throws {@link ComfyTabsError} `invalid-option` — also when a later call wants another mode, worker or

@@ -16,6 +16,7 @@ const known = (number: number): KnownTask => ({
 
 const platform = (storage: () => Storage, locks?: LocksLike): Platform => ({
   locks,
+  whenShown: undefined,
   openChannel: undefined,
   frame: "",
   storage,

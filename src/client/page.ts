@@ -38,6 +38,7 @@ export interface Page {
 }
 
 export async function openPage(platform: Platform, options: CheckedOptions): Promise<Page> {
+  if (platform.whenShown) await platform.whenShown;
   const generations = createGeneration(platform, options.name);
   // Before all else: a new tab waits for nothing as long as for this.
   const approach = approachHost(platform, options, options.mode, generations);

@@ -17,6 +17,8 @@ export interface HostPort {
 
 /** Everything of the page that the client touches; resolved in `browserPlatform` and nowhere else. */
 export interface Platform {
+  /** Until then the page is only prerendered: the browser keeps workers and locks from it, and its tab's storage. */
+  readonly whenShown: Promise<unknown> | undefined;
   readonly locks: LocksLike | undefined;
   /** To the other pages of this origin. Undefined where there is none. */
   readonly openChannel: ((name: string) => BroadcastChannel) | undefined;

@@ -33,6 +33,7 @@ afterEach(async () => {
 function openPage(storage: Storage = memoryStorage()) {
   const platform = {
     locks: workers.openLocks(),
+    whenShown: undefined,
     openChannel: undefined,
     frame: "",
     storage: () => storage,

@@ -164,6 +164,7 @@ export function createBrowser({
         return port;
       };
       const platform: { -readonly [Part in keyof Platform]: Platform[Part] } = {
+        whenShown: undefined,
         locks: hasLocks ? realm.locks : undefined,
         openChannel: hasChannels ? openChannel : undefined,
         frame: "",
