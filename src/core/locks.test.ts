@@ -131,6 +131,20 @@ describe("a server lock", () => {
     expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
   });
 
+  test("is its page's on another port, where it asks again for what was granted on one that it has left", () => {
+    const host = scriptedHost();
+    const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(anna, "a");
+    lock(ben, "b");
+    host.take({ type: "tab-gone", port: anna.port });
+    const again = host.tab("anna", { servers });
+    expect(lock(again, "a")).toMatchObject(state("granted"));
+    host.pass(10_000);
+    expect(heard(ben)).toEqual([]);
+    unlock(again, "a");
+    expect(heard(ben)).toMatchObject([{ lockId: "b", state: "granted" }]);
+  });
+
   test("of a tab that is gone is not waited for by a dead page", () => {
     const host = scriptedHost();
     const [anna, ben, carl] = ["anna", "ben", "carl"].map((name) => host.tab(name, { servers })) as [

@@ -52,6 +52,8 @@ export function lockServer(c: Coordinator, tab: Tab, port: PortKey, call: CallKe
   }
   const known = table.find(tab.tabId, lock.lockId);
   if (known) {
+    // Its page may have another port by now, and be taken for gone on the one that asked first.
+    known.entry.port = port;
     say(known.isHeld ? "granted" : "waiting", known.entry.serverIds);
     return;
   }
