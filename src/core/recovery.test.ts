@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { TaskSnapshot } from "../protocol/tasks.ts";
 import { type JournalModel, journalModel } from "../world/journal-model.ts";
 import {
   comfy,
@@ -464,6 +465,35 @@ describe("a submit that is repeated at the next host", () => {
     expect(posts(host)).toEqual([]);
     nobodyKnows(host, 10_000);
     expect(posts(host)).toHaveLength(1);
+  });
+});
+
+describe("a task of a page that has heard more of it from hosts which have died since", () => {
+  const accepted = () => {
+    const { host, anna } = former();
+    host.openSocket();
+    const { taskId, promptId } = anna.submit("portrait");
+    accept(host, promptId);
+    const back = () => host.tab("anna", { tasks: [{ taskId, promptId, lastSeq: 5_000, settled: false }] });
+    return { host, taskId, promptId, back };
+  };
+
+  test("tells its ending under a number that is new to the page", () => {
+    const { host, taskId, promptId, back } = accepted();
+    const again = back();
+    host.say(...runOf(promptId));
+    expect(again.taskEvents(taskId).at(-1)).toMatchObject({ type: "succeeded" });
+    expect(again.taskEvents(taskId).every(({ seq }) => seq > 5_000)).toBe(true);
+  });
+
+  test("has told its ending already, and tells it once more under such a number", () => {
+    const { host, promptId, back } = accepted();
+    host.say(...runOf(promptId));
+    const { welcome } = back() as unknown as { welcome: { ok: { tasks: TaskSnapshot[] } } };
+    const [snapshot] = welcome.ok.tasks;
+    const endings = snapshot?.events.filter(({ type }) => type === "succeeded");
+    expect(endings).toMatchObject([{ seq: snapshot?.seq }]);
+    expect(snapshot?.seq).toBeGreaterThan(5_000);
   });
 });
 

@@ -107,6 +107,7 @@ function claimBack(
     else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
+  countOn(mine, known);
   // The owner may have said it there.
   if (entry.cancelWanted) mine.cancel ??= newCancel("journalled");
   // The first ending that was written is the one.
@@ -117,6 +118,16 @@ function claimBack(
     mine.stage = { ...mine.stage, ending: { type: "cancelled", by: "owner" } };
   else pursueCancel(c, mine);
   if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);
+}
+
+/** The page may have heard more from hosts that have journalled nothing of it, and would take all news for old. */
+function countOn(task: Task, known: KnownTask | undefined): void {
+  if (!known || known.settled || known.lastSeq < task.seq) return;
+  task.seq = known.lastSeq + seqGap;
+  const ending = task.record.items().find(isEnding);
+  if (!ending) return;
+  task.record.drop(isEnding);
+  task.record.put({ ...ending, seq: task.seq });
 }
 
 /** Goes on where the former host stopped. */
