@@ -58,12 +58,10 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   task.posts = entry.posts;
   task.clientId = entry.clientId;
   takeWorkflow(task, entry);
-  // The page may have heard more from a host that has journalled nothing of it, and would take the ending for old.
-  const isBehind = known !== undefined && !known.settled && known.lastSeq >= entry.seq;
-  task.seq = isBehind ? known.lastSeq + seqGap : entry.seq;
+  task.seq = entry.seq;
   task.adrift = entry.events.some((event) => event.type === "warning" && event.code === "not-one-server");
-  for (const event of entry.events)
-    task.record.put(isBehind && isEnding(event) ? { ...event, seq: task.seq } : event);
+  for (const event of entry.events) task.record.put(event);
+  countOn(task, known);
   if (entry.settledAt !== undefined) {
     task.stage = { at: "settled", status: statusFrom(entry), atWall: entry.settledAt };
     bindSettled(c, task, entry);
