@@ -76,6 +76,30 @@ const answers = (tab: ChaosTab): Promise<boolean> =>
     ]),
   );
 
+declare global {
+  interface Window {
+    letGo(): void;
+  }
+}
+
+/** In a page: until `letGo`, nobody else gets at what is journalled, and what is written waits. */
+async function occupyJournal(): Promise<void> {
+  const found = (await indexedDB.databases()).find(({ name }) => name?.includes("/journal/"));
+  const opening = indexedDB.open(found?.name ?? "");
+  await new Promise((opened) => {
+    opening.onsuccess = opened;
+  });
+  const entries = opening.result.transaction("entries", "readwrite").objectStore("entries");
+  let isOver = false;
+  window.letGo = () => {
+    isOver = true;
+  };
+  const ask = (): void => {
+    if (!isOver) entries.get("").onsuccess = ask;
+  };
+  ask();
+}
+
 async function onlyWorker(chaos: ChaosBrowser): Promise<string> {
   const [worker, ...others] = await chaos.workers();
   expect(worker).toBeDefined();
@@ -414,6 +438,38 @@ test.describe("a host without IndexedDB", () => {
     comfy.release();
     await expectEnding(anna, task, "succeeded");
     expect(comfy.log.prompts).toHaveLength(1);
+  });
+});
+
+test.describe("a host whose IndexedDB hangs while it works", () => {
+  test("has what it sent then found by the next one, though the task's own page had crashed and never heard of it", async ({
+    chaos,
+    network,
+    comfy,
+    openChaosTab,
+  }) => {
+    const ben = await openChaosTab();
+    const anna = await openChaosTab(); // the worker lives in the process of the first one
+    await expectEnding(ben, await submit(ben, short, "before"), "succeeded");
+    const known = [...epochs(anna), ...epochs(ben)];
+    network.arriving = "refused";
+    for (const one of network.connections) one.cut("reset");
+    const task = await submit(anna, short, "portrait");
+    await anna.crash();
+    await ben.evaluate(occupyJournal);
+    const second = await submit(ben, short, "second");
+    const kind = () => ben.evaluate(async () => (await window.chaos.session().diagnostics()).journal);
+    await expect.poll(kind).toBe("memory");
+    network.arriving = "served";
+    await expectEnding(ben, second, "succeeded");
+    await expect.poll(() => comfy.log.prompts.length, patience).toBe(3);
+    await chaos.killWorker(await onlyWorker(chaos));
+    await ben.evaluate(() => window.letGo());
+    await anna.reload();
+    await anna.ready();
+    await expectNewHost([anna, ben], known);
+    await expectEnding(anna, task, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(3);
   });
 });
 

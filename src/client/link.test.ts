@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { HostEvent } from "../protocol/session-api.ts";
+import { identityKey, journalLossKey } from "../protocol/names.ts";
+import type { HostEvent, KnownTask } from "../protocol/session-api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { copyOf } from "./testing/storage.ts";
@@ -86,27 +87,52 @@ describe("the death of the host", () => {
     ]);
   });
 
-  test("that could not write any more is told to the next one, also by the tab's next page, of old tasks and new", async () => {
-    const open = { taskId: "task-1", status: "submitting", seq: 0, createdAt: 1, events: [] };
-    const host = scriptedRealm({ hello: () => ({ ok: { ...greeting("scripted"), tasks: [open] } }) });
+  test("that could not write any more is told to the next one, also by the tab's next page, and what was asked of it before", async () => {
+    const host = scriptedRealm();
     browser.workersAre(() => host.realm);
     const page = browser.openPage();
+    page.platform.sharedStorage().setItem(journalLossKey("comfy-tabs"), "earlier");
     const session = await page.connect();
-    const task = session.task("task-1");
-    const warned = { type: "warning", code: "journal-in-memory", message: "", at: 1 } as const;
-    host.say([
-      { kind: "journal", journal: "memory" },
-      { kind: "task", event: { ...warned, seq: 1, taskId: "task-1" } },
-    ]);
-    await new Promise((heard) => task?.on("warning", heard));
     session.submit(workflow).catch(() => {});
     await expect.poll(() => host.calls.at(-1)?.method).toBe("submit");
+    host.say([{ kind: "journal", journal: "memory" }]);
+    await expect.poll(() => host.envelopes.at(-1)).toEqual({ comfyTabs: "noted" });
+    session.submit(workflow).catch(() => {});
+    await expect.poll(() => host.calls.length).toBe(3);
     page.crash();
     await browser.openPage(page.storage).connect();
-    expect(host.hellos().at(-1).tasks).toMatchObject([
-      { taskId: "task-1", lastSeq: 1, settled: false, unjournalled: true },
-      { lastSeq: 0, settled: false, unjournalled: true },
+    const { journalLoss, tasks } = host.hellos().at(-1);
+    expect([journalLoss, ...tasks.map((task: KnownTask) => task.journalLoss)]).toEqual([
+      "earlier scripted",
+      "earlier",
+      undefined,
     ]);
+  });
+
+  test("that could not write any more is noted before it goes on, and told by pages that never heard of it", async () => {
+    const host = scriptedRealm();
+    browser.workersAre(() => host.realm);
+    const [anna, ben] = [browser.openPage(), browser.openPage()];
+    await anna.connect();
+    host.say([{ kind: "journal", journal: "memory" }]);
+    await expect.poll(() => host.envelopes.at(-1)).toEqual({ comfyTabs: "noted" });
+    const next = scriptedRealm({}, "next");
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    const session = await ben.connect();
+    session.submit(workflow).catch(() => {});
+    await expect.poll(() => next.calls.at(-1)?.method).toBe("submit");
+    expect(next.hellos().map(({ journalLoss }) => journalLoss)).toEqual(["scripted", "scripted"]);
+    const { tasks } = JSON.parse(ben.storage.getItem(identityKey("comfy-tabs")) ?? "");
+    expect(tasks).toMatchObject([{ journalLoss: "scripted" }]);
+  });
+
+  test("that says in its welcome that it cannot write is noted, too, before anything is asked of it", async () => {
+    const host = scriptedRealm({ hello: () => ({ ok: { ...greeting("scripted"), journal: "memory" } }) });
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    await session.diagnostics();
+    expect(host.envelopes).toEqual([{ comfyTabs: "noted" }, { comfyTabs: "locked" }]);
   });
 
   test("that could not write any more is told what has ended there, until a next one can write", async () => {
@@ -136,10 +162,9 @@ describe("the death of the host", () => {
     browser.workersAre(() => next.realm);
     browser.killWorkers();
     await expect.poll(() => next.hellos().length).toBe(1);
-    const ended = { lastSeq: 2, settled: true, unjournalled: true };
     expect(next.hellos()[0].tasks).toEqual([
-      { taskId: "task-1", ...ended },
-      { taskId: "task-2", ...ended, dismissed: true },
+      { taskId: "task-1", lastSeq: 2, settled: true },
+      { taskId: "task-2", lastSeq: 0, settled: true, dismissed: true },
     ]);
     browser.killWorkers();
     await expect.poll(() => next.hellos().length).toBe(2);

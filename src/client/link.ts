@@ -17,6 +17,7 @@ import { type Approach, approachHost } from "./host/approach.ts";
 import type { Chosen } from "./host/choose.ts";
 import { type Greeting, type HostLife, meetHost } from "./host-life.ts";
 import type { Identity } from "./identity.ts";
+import type { JournalLoss } from "./journal-loss.ts";
 import { createPortLock, type PortLock, stealLock } from "./locks.ts";
 import type { CheckedOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -59,6 +60,7 @@ export async function openLink(
   windowId: string,
   logger: Logger,
   generations: Generation,
+  loss: JournalLoss,
   first: Approach,
   hear: LinkEvents,
 ): Promise<Link> {
@@ -130,6 +132,7 @@ export async function openLink(
         previews: options.previews,
         hasLock,
         hasLockSoon: isEarly,
+        journalLoss: loss.tell(),
       }),
       onRefused: async () => {
         refusals += 1;
@@ -137,7 +140,10 @@ export async function openLink(
         if (chosenMode && refusals <= 3) await new Promise((resolve) => setTimeout(resolve, retryMs.first));
         else await renew();
       },
-      onEvent: hear.onEvent,
+      onEvent: (event) => {
+        hear.onEvent(event);
+        if (event.kind === "journal") noteLoss();
+      },
       onGone: (why) => {
         logger.debug("the host is gone:", why);
         if (Date.now() - metAt > retryMs.reset) waitMs = 0;
@@ -160,8 +166,16 @@ export async function openLink(
     metAt = Date.now();
     chosenMode = mode;
     hear.onWelcome(life.greeting, reason, life.locks);
+    if (life.greeting.journal) noteLoss();
     if (isEarly) void lock.then((hasLock) => follow(life, hasLock));
     else calls.host(life.carry);
+  }
+
+  /** Before it is noted where every page finds it, the host sends nothing more. */
+  function noteLoss(): void {
+    if (!host) return;
+    loss.note(host.greeting.epoch);
+    host.post({ comfyTabs: "noted" });
   }
 
   /** Not before it has its lock does a new tab ask its host for anything, which would outlive a crash. */

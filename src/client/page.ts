@@ -5,6 +5,7 @@ import { createGeneration } from "./generation.ts";
 import { approachHost } from "./host/approach.ts";
 import type { Greeting } from "./host-life.ts";
 import { createIdentity, type Identity } from "./identity.ts";
+import { createJournalLoss } from "./journal-loss.ts";
 import { type Link, openLink } from "./link.ts";
 import { createListeners, tell } from "./listeners.ts";
 import { createLogger } from "./logger.ts";
@@ -52,7 +53,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   }
   await access;
   const call: Link["call"] = (method, args, more) => link.call(method, args, more);
-  const book = createTaskBook(identity, logger, call, () => emit("tasks", book.list()));
+  const loss = createJournalLoss(platform, options.name);
+  const book = createTaskBook(identity, logger, call, loss, () => emit("tasks", book.list()));
   const serverLocks = createServerLocks(call);
   const servers = new Map<string, ServerSnapshot>();
   const transfers: Page["transfers"] = new Map();
@@ -123,7 +125,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     }
   }
 
-  const linking = openLink(platform, options, identity, windowId, logger, generations, approach, {
+  const linking = openLink(platform, options, identity, windowId, logger, generations, loss, approach, {
     onWelcome: takeWelcome,
     onEvent: takeEvent,
     onRenewed: book.forgetAll,

@@ -4,6 +4,7 @@ import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import type { Logger, Task } from "./api.ts";
 import type { Calls, Request } from "./calls.ts";
 import { type Identity, newest } from "./identity.ts";
+import type { JournalLoss } from "./journal-loss.ts";
 import { createTask } from "./task.ts";
 import { createTaskLog, type TaskLog } from "./task-log.ts";
 
@@ -41,6 +42,7 @@ export function createTaskBook(
   identity: Identity,
   logger: Logger,
   call: Calls["call"],
+  loss: JournalLoss,
   changed: () => void,
 ): TaskBook {
   const tasks = new Map<string, Task>();
@@ -58,7 +60,7 @@ export function createTaskBook(
     return log;
   }
 
-  function note(taskId: string, { promptId, serverId, lastSeq, unjournalled, ending }: TaskLog): void {
+  function note(taskId: string, { promptId, serverId, lastSeq, ending }: TaskLog): void {
     const before = open.get(taskId);
     const known = {
       ...before,
@@ -67,9 +69,8 @@ export function createTaskBook(
       settled: ending !== undefined,
       promptId: promptId ?? before?.promptId,
       serverId: serverId ?? before?.serverId,
-      unjournalled: unjournalled ?? before?.unjournalled,
     };
-    if (ending && !(forgets && known.unjournalled)) open.delete(taskId);
+    if (ending && !forgets) open.delete(taskId);
     else open.set(taskId, known);
   }
 
@@ -106,8 +107,9 @@ export function createTaskBook(
     tasks,
     list: () => [...tasks.values()].sort((a, b) => a.createdAt - b.createdAt),
     expect(task) {
-      const more = forgets ? { unjournalled: true } : {};
-      open.set(task.taskId, { ...task, ...more, lastSeq: 0, settled: false });
+      // A host that forgets does what no journal has, whatever it was told.
+      const { told } = loss;
+      open.set(task.taskId, { ...task, journalLoss: forgets ? undefined : told, lastSeq: 0, settled: false });
       logOf(task.taskId); // its events may come before the answer that makes it a task
       save();
     },
@@ -135,7 +137,7 @@ export function createTaskBook(
       const log = logs.get(event.taskId);
       if (!log?.take(event)) return;
       const { type } = event;
-      if (type !== "accepted" && !(type === "warning" && log.unjournalled) && !isEnding(event)) return;
+      if (type !== "accepted" && !isEnding(event)) return;
       note(event.taskId, log);
       saveChange();
     },
@@ -147,9 +149,8 @@ export function createTaskBook(
     },
     forget(taskId) {
       forgotten.add(taskId);
-      const known = open.get(taskId);
       drop(taskId);
-      if (forgets && known?.unjournalled) open.set(taskId, { ...known, settled: true, dismissed: true });
+      if (forgets) open.set(taskId, { taskId, lastSeq: 0, settled: true, dismissed: true });
       saveChange();
     },
     forgetAll() {

@@ -12,8 +12,6 @@ export interface TaskLog {
   readonly serverId: string | undefined;
   readonly progress: Progress | undefined;
   readonly lastSeq: number;
-  /** Its host could not write down what it did. */
-  readonly unjournalled: true | undefined;
   readonly ending: TaskEvent | undefined;
   /** Why nothing more will come. */
   readonly over: "ended" | "dismissed" | "closed" | undefined;
@@ -48,11 +46,11 @@ export function createTaskLog(logger: Logger): TaskLog {
   }
 
   function note(event: TaskEvent): void {
-    if (event.type === "accepted") ({ promptId: log.promptId, serverId: log.serverId } = event);
     // A task that waits here has a position, too, and is in no server's queue yet.
-    if (event.type === "warning" && event.code === "journal-in-memory") log.unjournalled = true;
-    if (event.type === "accepted") reached("queued");
-    else if (event.type === "started") reached("running");
+    if (event.type === "accepted") {
+      ({ promptId: log.promptId, serverId: log.serverId } = event);
+      reached("queued");
+    } else if (event.type === "started") reached("running");
     else if (event.type === "progress") {
       const { nodeId, value, max, overall } = event;
       log.progress = { nodeId, value, max, ...(overall === undefined ? {} : { overall }) };
@@ -79,7 +77,6 @@ export function createTaskLog(logger: Logger): TaskLog {
     serverId: undefined,
     progress: undefined,
     lastSeq: 0,
-    unjournalled: undefined,
     ending: undefined,
     over: undefined,
     take(wire) {

@@ -76,17 +76,17 @@ describe("a task whose tab has gone", () => {
     expect(next.pending("/prompt").map(({ body }) => body?.includes(promptId))).toEqual([true]);
   });
 
-  test("is looked for, not sent, when that tab was warned that no journal may know of its POST", () => {
+  test("is looked for, not sent, when a page has noted that no journal may know of its POST", () => {
     const journal = journalModel();
     const first = scriptedHost({ journal, journalKind: "indexeddb" });
     const anna = first.tab("anna");
-    const { taskId, promptId } = anna.submit("portrait", { cancelAfterMs: 30_000 });
+    anna.submit("portrait", { cancelAfterMs: 30_000 });
     left(first, anna.port);
     const tabsElsewhere = new Set(["tab-anna"]);
     const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", tabsElsewhere });
     next.now = 45_000;
     next.take({ type: "host-started" });
-    next.tab("anna", { tasks: [{ taskId, promptId, lastSeq: 3, settled: false, unjournalled: true }] });
+    next.tab("anna", { journalLoss: "epoch-1" });
     next.openSocket();
     expect(next.pending("/prompt").filter(({ method }) => method === "POST")).toEqual([]);
     next.pass(1_000);

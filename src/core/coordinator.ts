@@ -63,6 +63,8 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     claims: new Map(),
     arriving: new Map(),
     journalDegraded: false,
+    lossNoted: false,
+    journalLoss: undefined,
     calls: new Map(),
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
@@ -108,6 +110,10 @@ function take(c: Coordinator, fact: Fact): void {
     case "tab-acknowledged":
       heard(c, fact.port);
       portAcknowledged(c, fact.port, fact.batch);
+      return;
+    case "tab-noted":
+      heard(c, fact.port);
+      lossNoted(c);
       return;
     case "tab-suspended":
       heard(c, fact.port);
@@ -230,6 +236,12 @@ function journalDegraded(c: Coordinator, reason: string): void {
   log(c, "warn", `the journal goes on in memory: ${reason}`);
   for (const port of c.ports.values()) deliver(c, port, { kind: "journal", journal: c.journal });
   for (const task of c.tasks.values()) if (!isOver(task)) warnOfMemory(c, task);
+}
+
+/** Whatever host comes next, it learns that the journal is old: tasks may go out again. */
+function lossNoted(c: Coordinator): void {
+  c.lossNoted = true;
+  c.sendWaiting = true;
 }
 
 function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome): void {

@@ -39,6 +39,8 @@ export type Fact =
       readonly request: TabRequest;
     }
   | { readonly type: "tab-acknowledged"; readonly port: PortKey; readonly batch: number }
+  /** The next host will hear, from whatever page it has, that this one's journal has failed. */
+  | { readonly type: "tab-noted"; readonly port: PortKey }
   | { readonly type: "tab-suspended"; readonly port: PortKey }
   | { readonly type: "tab-resumed"; readonly port: PortKey }
   /** The tab's lock was granted to us, or it said goodbye. */
@@ -116,6 +118,7 @@ export interface PortHello {
   readonly tasks: readonly KnownTask[];
   readonly locks?: readonly KnownLock[] | undefined;
   readonly previews: "newest" | "none";
+  readonly journalLoss?: string | undefined;
   /** The tab holds a lock that tells its life, and one that nobody else has on its id. */
   readonly hasLock: boolean;
   /** No lock tells its life: it calls from time to time. Absent: one does. */

@@ -37,6 +37,8 @@ export interface JournalEntry {
   /** How it was asked for; without credentials. */
   readonly submission: JournalledSubmission | undefined;
   readonly seq: number;
+  /** Hosts whose journal had failed before it was submitted; see `Hello`. */
+  readonly journalLoss: string | undefined;
   /** Retained events, the ending among them once there is one. */
   readonly events: readonly PortTaskEvent[];
   /** Epoch milliseconds. */

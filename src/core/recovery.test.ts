@@ -56,15 +56,16 @@ describe("a task whose host died", () => {
     expect(again.heard(taskId).at(-1)).toBe("succeeded");
   });
 
-  describe("and could not write any more, as the tab was warned, so that the journal has it as unsent,", () => {
+  describe("and could not write any more, as a page has noted, so that the journal has it as unsent,", () => {
     const other = declared("http://other.test");
 
     function next(more: object = {}) {
       const { journal, anna } = former();
       const { taskId, promptId } = anna.submit("portrait");
       const host = successor(journal);
-      const warned = { taskId, promptId, lastSeq: 9, settled: false, unjournalled: true, ...more };
-      const again = host.tab("anna", { servers: [comfy, other], tasks: [warned] });
+      const known = { taskId, promptId, lastSeq: 9, settled: false, ...more };
+      const servers = [comfy, other];
+      const again = host.tab("anna", { servers, tasks: [known], journalLoss: "epoch-1" });
       host.openSocket();
       return { host, journal, again, taskId, promptId };
     }
@@ -121,8 +122,7 @@ describe("a task whose host died", () => {
       const { taskId, promptId } = anna.submit("portrait");
       expect(journal.entries.get(taskId)).toMatchObject({ posts: 1, serverKey: comfy.key });
       const host = successor(journal);
-      const warned = { taskId, promptId, lastSeq: 9, settled: false, unjournalled: true };
-      const again = host.tab("anna", { servers: [comfy, other], tasks: [warned] });
+      const again = host.tab("anna", { servers: [comfy, other], journalLoss: "epoch-1" });
       for (const server of [comfy, other]) host.openSocket(server);
       for (let waited = 0; waited < 70_000; waited += 500) {
         host.pass(500);
@@ -454,10 +454,10 @@ describe("a submit that is repeated at the next host", () => {
 
   test.each([
     ["died with it", "memory", {}],
-    ["could not be written any more, as the tab was warned", "indexeddb", { unjournalled: true }],
+    ["could not be written any more, as a page has noted", "indexeddb", { journalLoss: "epoch-1" }],
   ] as const)("is looked for first where the former host's journal %s, and then sent", (_, kind, more) => {
     const host = successor(journalModel(), kind);
-    const anna = host.tab("anna", { tasks: known("portrait").map((task) => ({ ...task, ...more })) });
+    const anna = host.tab("anna", { tasks: known("portrait"), ...more });
     host.openSocket();
     const { answer } = anna.submit("portrait");
     expect(answer).toMatchObject({ ok: { status: "submitting" } });
@@ -515,7 +515,7 @@ describe("a task that its tab has dismissed", () => {
     host.openSocket();
     const { taskId, promptId } = anna.submit("portrait");
     accept(host, promptId);
-    const left = { taskId, promptId, lastSeq: 9, settled: true, unjournalled: true, dismissed: true };
+    const left = { taskId, promptId, lastSeq: 9, settled: true, dismissed: true };
     const again = host.tab("anna", { tasks: [left] });
     expect(again.welcome).toMatchObject({ ok: { tasks: [] } });
     expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);

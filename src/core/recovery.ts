@@ -10,7 +10,7 @@ import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { bindTo, serverFor } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
-import { leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
+import { isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
   emit,
   forgetTask,
@@ -51,6 +51,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     createdAt: entry.createdAt,
     generation: entry.generation,
     journalled: true,
+    journalLoss: entry.journalLoss,
   });
   task.accepted = entry.accepted;
   // Whoever returns takes it back from the journal, too: else the next look for overdue ones cancels it.
@@ -69,16 +70,13 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
   if (entry.cancelWanted) task.cancel = newCancel("journalled");
-  if (wasPerhapsSent(entry, known)) seek(c, task, known);
+  if (wasPerhapsSent(c, entry, known) && task.candidates.length > 0) seek(c, task, known);
   else takeUp(c, tab, task, entry);
 }
 
 /** What the journal says of its way is old: its last host could not write any more, or has told the tab more. */
-const wasPerhapsSent = (
-  { accepted, registered }: JournalEntry,
-  known: KnownTask | undefined,
-): known is KnownTask =>
-  !accepted && !registered && (known?.unjournalled === true || known?.serverId !== undefined);
+const wasPerhapsSent = (c: Coordinator, entry: JournalEntry, known: KnownTask | undefined): boolean =>
+  !entry.accepted && !entry.registered && (known?.serverId !== undefined || isOld(c, entry));
 
 /** What would be sent again. */
 function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: JournalEntry): void {
@@ -101,7 +99,7 @@ function claimBack(
     const isOthers = claims > 1 || mine.unmet;
     mine.unmet = false;
     mine.candidates = candidatesOf(tab, entry);
-    if (isOthers && wasPerhapsSent(entry, known)) seek(c, mine, known);
+    if (isOthers && wasPerhapsSent(c, entry, known)) seek(c, mine, known);
     else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
@@ -217,6 +215,7 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
     promptId,
     label: known.label,
     candidates,
+    journalLoss: known.journalLoss,
     // A former host that wakes up and takes it for new has the first number.
     generation: 2,
   });
@@ -227,9 +226,9 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
 }
 
 /** Only the tab knows of it, or of its POST. */
-function seek(c: Coordinator, task: Task, { serverId, unjournalled, settled }: KnownTask): void {
+function seek(c: Coordinator, task: Task, known: KnownTask | undefined): void {
+  const { serverId, settled } = known ?? {};
   task.adopted = true;
-  task.unjournalled = unjournalled === true;
   task.quarantineUntil = c.moment.now + quarantineMs;
   // Under which client id it went out is known for one server only.
   task.clientId = undefined;

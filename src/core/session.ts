@@ -29,6 +29,7 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
     answer(c, call, { ok: { refused: "tab-id-taken", epoch: c.epoch } satisfies Welcome });
     return;
   }
+  c.journalLoss = hello.journalLoss ?? c.journalLoss;
   const tab: Tab = known ?? newTab(hello.tabId, hello.tabSecret);
   c.tabs.set(tab.tabId, tab);
   declareServers(c, tab, hello.servers);

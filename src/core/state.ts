@@ -26,6 +26,10 @@ export interface Coordinator {
   journal: "memory" | "indexeddb";
   /** The journal had to go on in memory: tasks would not survive the end of the host. */
   journalDegraded: boolean;
+  /** A page has noted, for the next host, that this one's journal failed. */
+  lossNoted: boolean;
+  /** Hosts whose journal has failed, as the pages have told; see `Hello`. */
+  journalLoss: string | undefined;
 
   readonly ports: Map<PortKey, Port>;
   readonly tabs: Map<string, Tab>;
@@ -217,8 +221,8 @@ export interface Task {
   journalled: boolean;
   /** It came out of the journal before its tab, which alone says where it may go, and may know where it went. */
   unmet: boolean;
-  /** A former host may have sent it, and could not write that down. */
-  unjournalled: boolean;
+  /** See `JournalEntry`. */
+  readonly journalLoss: string | undefined;
   /** The client id under which it was POSTed last. */
   clientId: string | undefined;
   /** What happens when the page goes: undefined keeps it. */

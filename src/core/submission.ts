@@ -92,7 +92,7 @@ function resume(
   task.workflow = workflow;
   task.candidates = candidatesFor(tab, submission);
   task.cancelAfterMs = submission.cancelAfterMs;
-  if (c.journal === "indexeddb" && !c.journalDegraded && !task.unjournalled) {
+  if (c.journal === "indexeddb" && !c.journalDegraded && !isOld(c, task)) {
     leaveServer(c, task);
     task.suspicion = undefined;
     // Promised only when it would survive this host, too.
@@ -141,13 +141,7 @@ export function newTask(
     Partial<
       Pick<
         Task,
-        | "registered"
-        | "adopted"
-        | "cancelAfterMs"
-        | "createdAt"
-        | "generation"
-        | "journalled"
-        | "unjournalled"
+        "registered" | "adopted" | "cancelAfterMs" | "createdAt" | "generation" | "journalled" | "journalLoss"
       >
     >,
 ): Task {
@@ -158,7 +152,7 @@ export function newTask(
     generation: 1,
     journalled: false,
     unmet: false,
-    unjournalled: false,
+    journalLoss: c.journalLoss,
     cancelAfterMs: undefined,
     ...made,
     tabId: tab.tabId,
@@ -225,8 +219,21 @@ export function submissionJournalled(c: Coordinator, task: Task): void {
   }
 }
 
+/**
+ * Whether the next host will know of a POST: by the journal, or by a page that has noted that the journal is old.
+ * That takes milliseconds, unless all pages stand still.
+ */
+const isTraceable = (c: Coordinator): boolean => !c.journalDegraded || c.lossNoted;
+
+/** Whether a host whose journal failed may have sent it, which is then written nowhere. */
+export const isOld = (
+  c: Coordinator,
+  { journalLoss }: { readonly journalLoss?: string | undefined },
+): boolean => c.journalLoss !== undefined && c.journalLoss !== journalLoss;
+
 /** Sends what waits, as far as there is a server with a place for it. */
 export function sendWaiting(c: Coordinator): void {
+  if (!isTraceable(c)) return;
   handOut(c, (task, declared) => {
     bindTo(c, task, declared);
     commit(c, task);
@@ -262,12 +269,13 @@ export function postJournalled(c: Coordinator, task: Task): void {
   const { since } = task.stage;
   task.posts -= 1;
   if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (server?.connection.at !== "open" || server.barred) uncommit(c, task);
+  else if (server?.connection.at !== "open" || server.barred || (task.posts === 0 && !isTraceable(c)))
+    uncommit(c, task);
   else if (c.moment.now - since > freshMs || task.clientId !== server.clientId) commit(c, task);
   else post(c, task);
 }
 
-/** The server went away meanwhile: nothing was sent, so any server will do. */
+/** The server, or the journal, went away meanwhile: nothing was sent, so any server will do. */
 function uncommit(c: Coordinator, task: Task): void {
   if (task.posts > 0) {
     unsure(c, task, "the server went away");

@@ -26,6 +26,9 @@ export const tabLock = (portId: PortId): string => `comfy-tabs/tab/${portId}`;
 /** Held by the one page that may call itself `tabId`: a duplicated tab copies the id, but not the lock. */
 export const identityLock = (name: string, tabId: TabId): string => `comfy-tabs/identity/${name}/${tabId}`;
 
+/** Where the tabs of an origin note which hosts' journals have failed (`localStorage`). */
+export const journalLossKey = (name: string): string => `comfy-tabs/journal-loss/${name}`;
+
 /** Where a tab keeps who it is across reloads (`sessionStorage`). */
 export const identityKey = (name: string): string => `comfy-tabs/identity/${name}`;
 

@@ -115,6 +115,11 @@ export interface Hello {
   readonly hasLock: boolean;
   /** It has asked for that lock, and says `locked` when it has it, before its first call. Since 1.1. Absent: false. */
   readonly hasLockSoon?: boolean;
+  /**
+   * Which hosts' journals have failed, as the origin's pages have noted it: their epochs, the last one at the end. What
+   * was journalled when this was another text is old. Since 1.1. Absent: none.
+   */
+  readonly journalLoss?: string;
   /** Where there are no locks: no other page answers to this tab's id. */
   readonly hasAsked?: boolean;
 }
@@ -145,9 +150,9 @@ export interface KnownTask {
   readonly label?: string;
   readonly lastSeq: number;
   readonly settled: boolean;
-  /** The tab was told that its host's journal was in memory: it may have been sent unseen by the next. Absent: false. */
-  readonly unjournalled?: boolean;
-  /** Such a one that its owner has dismissed: a journal that has it is old. Absent: false. */
+  /** As in the hello before it was submitted, to a host whose journal had not failed. Since 1.1. */
+  readonly journalLoss?: string;
+  /** Its owner has dismissed it at a host whose journal had failed: one that has it is old. Absent: false. */
   readonly dismissed?: boolean;
 }
 
@@ -306,6 +311,8 @@ export type TabEnvelope =
   | { readonly comfyTabs: "ack"; readonly batch: number }
   /** The page has the lock that its hello promised. Since 1.1. */
   | { readonly comfyTabs: "locked" }
+  /** The page has noted, where all pages of the origin find it, that this host's journal has failed. Since 1.1. */
+  | { readonly comfyTabs: "noted" }
   /** The page goes into the back/forward cache, where a message would evict it. */
   | { readonly comfyTabs: "suspend" }
   | { readonly comfyTabs: "resume" }

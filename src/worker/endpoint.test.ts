@@ -185,12 +185,15 @@ describe("a port's endpoint", () => {
     const { receive, envelopes } = serve();
     receive({ comfyTabs: "ack", batch: 3, more: 1 });
     receive({ comfyTabs: "locked", more: 1 });
+    receive({ comfyTabs: "noted" });
+    receive({ comfyTabs: "toString" });
     receive({ comfyTabs: "suspend" });
     receive({ comfyTabs: "resume" });
     receive({ comfyTabs: "goodbye" });
     expect(envelopes).toEqual([
       { comfyTabs: "ack", batch: 3 },
       { comfyTabs: "locked" },
+      { comfyTabs: "noted" },
       { comfyTabs: "suspend" },
       { comfyTabs: "resume" },
       { comfyTabs: "goodbye" },

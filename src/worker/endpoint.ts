@@ -120,11 +120,14 @@ const tooMany = (): WireError =>
     limit: callLimit,
   });
 
+type Word = Exclude<TabEnvelope["comfyTabs"], "ack">;
+const words: readonly Word[] = ["locked", "noted", "suspend", "resume", "goodbye"];
+const isWord = (kind: unknown): kind is Word => words.includes(kind as Word);
+
 function readEnvelope(data: unknown): TabEnvelope | undefined {
   if (typeof data !== "object" || data === null || !("comfyTabs" in data)) return undefined;
   const { comfyTabs: kind } = data;
-  if (kind === "locked" || kind === "suspend" || kind === "resume" || kind === "goodbye")
-    return { comfyTabs: kind };
+  if (isWord(kind)) return { comfyTabs: kind };
   if (kind !== "ack" || !("batch" in data)) return undefined;
   const { batch } = data;
   return typeof batch === "number" && Number.isSafeInteger(batch) ? { comfyTabs: kind, batch } : undefined;

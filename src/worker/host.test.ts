@@ -224,6 +224,28 @@ describe("a host", () => {
     await expect.poll(read).toMatchObject({ generation: 2, settledAt: expect.any(Number) });
   });
 
+  test.each([
+    ["until a page has noted that", { major: 1, minor: 1 }, false],
+    ["only for pages that know how to note that", { major: 1, minor: 0 }, true],
+  ])("holds back prompts that no journal can have, %s", async (_, protocol, isSent) => {
+    const { openTab, openSocket, requests } = startHost({
+      indexedDB() {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      },
+    });
+    const anna = openTab("anna");
+    await anna.hello({ protocol });
+    openSocket();
+    await anna.remote.submit(JSON.stringify({ taskId: "task-1", promptId }), workflow);
+    await anna.remote.diagnostics();
+    const post = "POST http://comfy.test/prompt";
+    if (!isSent) {
+      expect(requests).not.toContain(post);
+      anna.port.postMessage({ comfyTabs: "noted" });
+    }
+    await expect.poll(() => requests).toContain(post);
+  });
+
   test("serves tabs without a journal that outlives it, and says so", async () => {
     const { openTab, log } = startHost({
       indexedDB() {

@@ -67,6 +67,9 @@ export function servePort(key: PortKey, port: PortLike, means: PortMeans): void 
       case "locked":
         lock.watch();
         return;
+      case "noted":
+        runtime.tell({ type: "tab-noted", port: key });
+        return;
       case "suspend":
         runtime.tell({ type: "tab-suspended", port: key });
         return;
@@ -150,9 +153,21 @@ function sessionCalls(
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
       if (greeted || !lock.names(portId)) bad("hello");
-      const { tabId, tabSecret, windowId, tasks, locks: held, previews, isNew = false, hasLockSoon } = hello;
+      const {
+        tabId,
+        tabSecret,
+        windowId,
+        tasks,
+        locks: held,
+        previews,
+        journalLoss,
+        isNew = false,
+        hasLockSoon,
+      } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
+      // It does not know the word, and notes nothing: its tasks do not wait for that.
+      if (protocol.minor === 0) runtime.tell({ type: "tab-noted", port });
       if (hello.hasLock) lock.watch();
       else if (hasLockSoon) lock.expect();
       const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
@@ -162,7 +177,19 @@ function sessionCalls(
           type: "tab-said-hello",
           port,
           call,
-          hello: { tabId, tabSecret, isNew, windowId, servers, tasks, locks: held, previews, hasLock, pings },
+          hello: {
+            tabId,
+            tabSecret,
+            isNew,
+            windowId,
+            servers,
+            tasks,
+            locks: held,
+            previews,
+            hasLock,
+            pings,
+            journalLoss,
+          },
         }),
         (answer) => {
           // Refused for its id only: the tab mints another and says hello again.

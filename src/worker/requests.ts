@@ -144,7 +144,7 @@ export const readHello = fromJson(
         promptId: optional(id),
         serverId: optional(serverId),
         label,
-        unjournalled: optional(flag),
+        journalLoss: optional(id),
         dismissed: optional(flag),
       }),
       10_000,
@@ -153,6 +153,7 @@ export const readHello = fromJson(
     previews: oneOf("newest", "none"),
     hasLock: flag,
     hasLockSoon: optional(flag),
+    journalLoss: optional(id),
     hasAsked: optional(flag),
   }),
 );

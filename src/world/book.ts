@@ -23,10 +23,6 @@ export interface Entry {
   /** `cancel()` said that it stopped because of this. */
   stopped: boolean;
   dismissed: boolean;
-  /** Its tab knows that its host could not write down what it did with it. */
-  warned: boolean;
-  /** Who spoke for it at a new host had not heard that: a copy of the tab from before, or a page that stood still. */
-  unheeded: boolean;
   /** Under which id a server runs it, by the word of its host. */
   acceptedAs: string | undefined;
   told: PortTaskEvent | undefined;
@@ -184,12 +180,11 @@ export function createBook(
       absences.set(tabId, all);
       all.push({ until: now(), ms: now() - since });
     },
-    spokenFor({ tabId, tasks, warned }) {
+    spokenFor({ tabId, tasks }) {
       for (const entry of entries.values()) {
         const known = tasks.get(entry.taskId);
         if (entry.tabId !== tabId || !known || known.serverId !== undefined) continue;
         entry.acceptedAs = undefined;
-        if (isMortal() && !warned.has(entry.taskId)) entry.unheeded = true;
       }
     },
     left(tabId) {

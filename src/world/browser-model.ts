@@ -21,7 +21,6 @@ export interface TabModel {
         readonly tabId: string;
         readonly secret: string;
         readonly tasks: readonly KnownTask[];
-        readonly warned: readonly string[];
       }
     | undefined;
   page: PageModel | undefined;
@@ -125,13 +124,14 @@ export function createBrowser(browser: BrowserMeans): Browser {
 
   const fresh = (): Identity => {
     ids += 1;
-    return { tabId: `tab-${ids}`, secret: `secret-${ids}`, isNew: true, tasks: new Map(), warned: new Set() };
+    return { tabId: `tab-${ids}`, secret: `secret-${ids}`, isNew: true, tasks: new Map() };
   };
 
   const means: PageMeans = {
     agenda,
     dice,
     book,
+    storage,
     sites: network.sites,
     hasLocks,
     hasClaimed: hasLocks || dice.chance(0.7),
@@ -153,8 +153,8 @@ export function createBrowser(browser: BrowserMeans): Browser {
     },
     save(page) {
       const tab = tabOf.get(page);
-      const { tabId, secret, tasks, warned } = page.identity;
-      if (tab) tab.stored = { tabId, secret, tasks: [...tasks.values()], warned: [...warned] };
+      const { tabId, secret, tasks } = page.identity;
+      if (tab) tab.stored = { tabId, secret, tasks: [...tasks.values()] };
     },
   };
 
@@ -189,7 +189,6 @@ export function createBrowser(browser: BrowserMeans): Browser {
             ...stored,
             isNew: false,
             tasks: new Map(stored.tasks.map((task) => [task.taskId, task])),
-            warned: new Set(stored.warned),
           }
         : fresh();
       const page = createPage(means, identity);

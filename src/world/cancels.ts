@@ -159,8 +159,6 @@ function submit(world: World, page: PageModel, kind: Kind): Entry {
     cancelAsked: false,
     stopped: false,
     dismissed: false,
-    warned: false,
-    unheeded: false,
     told: undefined,
     tellings: 0,
   };

@@ -204,7 +204,7 @@ export const mutants: readonly Mutant[] = [
     "recovery",
     3000,
     "what a host sent whose journal had failed is sent once more",
-    "(known?.unjournalled === true || known?.serverId !== undefined)",
+    "(known?.serverId !== undefined || isOld(c, entry))",
     "false",
   ),
   core(

@@ -1,3 +1,4 @@
+import { present } from "../comfy/json.ts";
 import type { PortHello, TabRequest } from "../core/facts.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import { isEnding } from "../protocol/mailbox.ts";
@@ -37,7 +38,7 @@ interface Link {
 
 export function helloOf(
   { tabId, secret: tabSecret, tasks, isNew }: Identity,
-  { sites, hasLocks, hasClaimed }: Pick<PageMeans, "sites" | "hasLocks" | "hasClaimed">,
+  { sites, hasLocks, hasClaimed, storage }: Pick<PageMeans, "sites" | "hasLocks" | "hasClaimed" | "storage">,
 ): PortHello {
   const servers = sites.map(({ url }, index) => ({
     id: url,
@@ -57,6 +58,7 @@ export function helloOf(
     hasLock: hasClaimed,
     pings: !hasLocks,
     isNew,
+    journalLoss: storage.journalLoss,
   };
 }
 
@@ -70,6 +72,8 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   /** Its host has said that nothing of what it does outlives it. */
   let forgets = false;
   let wokeAt = Number.NEGATIVE_INFINITY;
+  /** Of the journals that have failed, what its host was told. */
+  let journalLoss: string | undefined;
   let link: Link | undefined;
 
   /** Runs in the page: not while it stands still, and never after its end. */
@@ -116,7 +120,10 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     host.addPort(made.port, {
       events: (batch, events) =>
         down(() => {
-          for (const event of events) hear(event);
+          for (const event of events) {
+            hear(event);
+            if (event.kind === "journal") noteLoss(made);
+          }
           made.taken += 1;
           if (made.taken % acknowledgeEvery.batches !== 0) return;
           up(made, (to) => to.tell({ type: "tab-acknowledged", port: made.port, batch }));
@@ -181,6 +188,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       }
       book.spokenFor(page.identity);
       const known = helloOf(page.identity, means);
+      journalLoss = known.journalLoss;
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
     };
@@ -200,12 +208,21 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     if (made.host.state === "live") book.came(page.identity.tabId);
     page.identity.isNew = false;
     forgets = welcome.journal === "memory";
+    if (forgets) noteLoss(made);
     const isFirst = !ready;
     ready = true;
     for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
     for (const lock of locks.takeWelcome(welcome.locks ?? [])) means.lockLost(page, lock);
     for (const call of [...calls.values()]) if (!call.sentOn) send(call);
     if (isFirst) means.begin(page);
+  }
+
+  /** Before it is noted where every page finds it, the host sends nothing more. */
+  function noteLoss(to: Link): void {
+    const { storage } = means;
+    const noted = storage.journalLoss?.split(" ") ?? [];
+    if (!noted.includes(to.host.epoch)) storage.journalLoss = [...noted, to.host.epoch].join(" ");
+    up(to, (host) => host.tell({ type: "tab-noted", port: to.port }));
   }
 
   function takeSnapshot(snapshot: TaskSnapshot): void {
@@ -230,7 +247,6 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         ending: undefined,
         adrift: false,
         known: false,
-        unjournalled: false,
         heardNode: false,
       };
       logs.set(taskId, log);
@@ -246,7 +262,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     const { taskId, type } = event.event;
     const log = logs.get(taskId);
     if (log && type === "node") log.heardNode = true;
-    if (!log || (type !== "accepted" && !log.unjournalled && !isEnding(event.event))) return;
+    if (!log || (type !== "accepted" && !isEnding(event.event))) return;
     const at = event.event.type === "accepted" ? event.event : undefined;
     remember(taskId, log, at?.promptId, at?.serverId);
   }
@@ -258,16 +274,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     log.lastSeq = event.seq;
     if (event.type === "warning" && (event.code === "stalled" || event.code === "not-one-server"))
       log.adrift = true;
-    if (event.type === "warning" && event.code === "journal-in-memory") log.unjournalled = true;
     if (isEnding(event)) log.ending = event.type;
-  }
-
-  function warning(taskId: string, isWarned: boolean): { unjournalled?: true } {
-    const entry = book.entries.get(taskId);
-    if (!isWarned || !entry) return {};
-    entry.warned = true;
-    page.identity.warned.add(taskId);
-    return { unjournalled: true };
   }
 
   function remember(taskId: string, log: TaskLog, promptId?: string, serverId?: string): void {
@@ -277,11 +284,10 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       taskId,
       lastSeq: log.lastSeq,
       settled: log.ending !== undefined,
-      ...warning(taskId, log.unjournalled),
       ...(promptId === undefined ? {} : { promptId }),
       ...(serverId === undefined ? {} : { serverId }),
     });
-    if (log.ending && !(forgets && tasks.get(taskId)?.unjournalled)) tasks.delete(taskId);
+    if (log.ending && !forgets) tasks.delete(taskId);
     means.save(page);
   }
 
@@ -366,15 +372,15 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       );
     },
     expect(known) {
-      page.identity.tasks.set(known.taskId, { ...known, ...warning(known.taskId, forgets) });
+      const told = present({ journalLoss: forgets ? undefined : journalLoss });
+      page.identity.tasks.set(known.taskId, { ...known, ...told });
       means.save(page);
       logOf(known.taskId);
     },
     forget(taskId) {
       logs.delete(taskId);
       const { tasks } = page.identity;
-      const known = tasks.get(taskId);
-      if (forgets && known?.unjournalled) tasks.set(taskId, { ...known, settled: true, dismissed: true });
+      if (forgets) tasks.set(taskId, { taskId, lastSeq: 0, settled: true, dismissed: true });
       else tasks.delete(taskId);
       means.save(page);
     },

@@ -7,6 +7,7 @@ import type { Dice } from "./dice.ts";
 import type { HostModel } from "./host-model.ts";
 import type { Site } from "./network-model.ts";
 import type { PageLock, PageLocks } from "./page-locks.ts";
+import type { Storage } from "./storage-model.ts";
 
 /** What a tab keeps in its `sessionStorage`. */
 export interface Identity {
@@ -15,8 +16,6 @@ export interface Identity {
   /** Minted by this page, and no host has heard of it yet. */
   isNew: boolean;
   readonly tasks: Map<string, KnownTask>;
-  /** Of which it has heard that their host could not write down what it does, whatever is remembered of that. */
-  readonly warned: Set<string>;
 }
 
 /** What one page knows of one task. */
@@ -27,8 +26,6 @@ export interface TaskLog {
   adrift: boolean;
   /** The host has said that it exists. */
   known: boolean;
-  /** It was warned that its host could not write down what it does. */
-  unjournalled: boolean;
   /** What runs has been told live. */
   heardNode: boolean;
 }
@@ -38,6 +35,7 @@ export interface PageMeans {
   readonly agenda: Agenda;
   readonly dice: Dice;
   readonly book: Book;
+  readonly storage: Storage;
   readonly sites: readonly Site[];
   /** Whether there are Web Locks. Without them only silence tells that a host is gone. */
   readonly hasLocks: boolean;

@@ -45,8 +45,6 @@ function run(seed: number): { world: World; sent: string[] } {
         cancelAsked: false,
         stopped: false,
         dismissed: false,
-        warned: false,
-        unheeded: false,
         told: undefined,
         tellings: 0,
       };

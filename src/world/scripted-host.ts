@@ -53,6 +53,7 @@ export interface TabOptions {
   readonly locks?: readonly KnownLock[];
   readonly hasLock?: boolean;
   readonly pings?: boolean;
+  readonly journalLoss?: string;
   readonly isNew?: boolean;
   /** Whether the tab acknowledges what it gets. Default true. */
   readonly reads?: boolean;
@@ -242,6 +243,7 @@ export function scriptedHost({
           servers,
           tasks: more.tasks ?? [],
           locks: more.locks,
+          journalLoss: more.journalLoss,
           previews: "newest",
           hasLock: more.hasLock ?? true,
         },

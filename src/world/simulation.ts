@@ -224,8 +224,6 @@ function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string }
     cancelAsked: false,
     stopped: false,
     dismissed: false,
-    warned: false,
-    unheeded: false,
     acceptedAs: undefined,
     told: undefined,
     tellings: 0,

@@ -6,6 +6,8 @@ export interface Storage {
   readonly shelf: JournalModel;
   /** What becomes of a question: `hang` is never answered, `refuse` fails. */
   health: "well" | "hang" | "refuse";
+  /** What the pages have noted for all of the origin: which hosts' journals have failed. */
+  journalLoss: string | undefined;
   /** The user has cleared the site's data: whoever had it open is cut off. */
   wipe(): void;
   readonly wipes: number;
@@ -17,9 +19,11 @@ export function createStorage(): Storage {
   return {
     shelf,
     health: "well",
+    journalLoss: undefined,
     wipe() {
       wipes += 1;
       shelf.entries.clear();
+      this.journalLoss = undefined;
     },
     get wipes() {
       return wipes;

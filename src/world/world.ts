@@ -171,8 +171,6 @@ export function checkWorld(world: World): void {
     );
     // A host that hung since it was submitted, and that nobody could tell to retire, finds no trace of it.
     if (entry.dismissed && !browser.hasLocks) continue;
-    // Sent when the journal had failed, by a host that died before its tab had heard of that.
-    if (isMortal(world) && (!entry.warned || entry.unheeded)) continue;
     again += Math.max(0, runs.length - 1);
   }
   // A server that makes ids of its own cannot be asked for a prompt whose answer was lost.

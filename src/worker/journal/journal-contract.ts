@@ -28,6 +28,7 @@ export function newEntry(changes: Partial<JournalEntry> = {}): JournalEntry {
     registered: false,
     adopted: false,
     posts: 0,
+    journalLoss: undefined,
     accepted: false,
     cancelWanted: false,
     cancelAt: undefined,
