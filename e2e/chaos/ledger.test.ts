@@ -89,6 +89,17 @@ describe("a ledger", () => {
     expect([duplicated, twins.ran]).toEqual([[], 1]);
   });
 
+  test("counts no second run where the server forgot the first one before anybody heard of it", () => {
+    const runs = [1, 9].map((at) => ({ ...ran, startedAt: at, endedAt: at }));
+    const secondRuns = (heardAt: number, forgotAt: number) => {
+      const one = createLedger();
+      one.told({ ...from("anna"), at: heardAt, kind: "accepted", label, promptId: "prompt" }, "tab 1");
+      one.forgot(forgotAt);
+      return one.verdict(runs).duplicated.length;
+    };
+    expect([secondRuns(9, 5), secondRuns(2, 5), secondRuns(9, 0.5)]).toEqual([0, 1, 1]);
+  });
+
   test("does not believe an ending that the server does not bear out", () => {
     expect(ledger(ended("anna", "page", "lost")).verdict([ran]).unfounded).toHaveLength(1);
     expect(ledger(ended("anna")).verdict([{ ...ran, ending: "error" }]).unfounded).toHaveLength(1);

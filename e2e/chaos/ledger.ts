@@ -18,7 +18,10 @@ export interface Verdict {
   readonly lost: readonly string[];
   /** Something of a task reached a tab that does not own it. */
   readonly misrouted: readonly string[];
-  /** Two endings in one page, two answers to how it ended, or a second run that no network explains. */
+  /**
+   * Two endings in one page, two answers to how it ended, or a second run that neither the network explains nor a server
+   * that had forgotten the first one before anybody heard of it.
+   */
   readonly duplicated: readonly string[];
   /** Endings that the server's log does not bear out. */
   readonly unfounded: readonly string[];
@@ -53,6 +56,8 @@ interface TaskEntry {
   readonly taskIds: Set<string>;
   readonly promptIds: Set<string>;
   readonly endings: (ToldEnding & { readonly page: string })[];
+  /** When its tab heard first that a server has it, in epoch milliseconds. */
+  heardAt: number;
   isKnownToHost: boolean;
   /** The tab was told that the task exists. */
   isPromised: boolean;
@@ -64,7 +69,7 @@ interface TaskEntry {
 export function createLedger(): Ledger {
   const tasks = new Map<string, TaskEntry>();
   const disturbed = new Set<string>();
-  let forgotAt = 0;
+  const forgottenAt: number[] = [];
   const arrivals: { readonly taskId: string; readonly tabId: string }[] = [];
   const tabOfId = new Map<string, string>();
   const twins = new Map<string, { seen: number; removed: number }>();
@@ -81,6 +86,7 @@ export function createLedger(): Ledger {
       taskIds: new Set(),
       promptIds: new Set(),
       endings: [],
+      heardAt: Number.POSITIVE_INFINITY,
       isKnownToHost: false,
       isPromised: false,
       isCancelled: false,
@@ -121,6 +127,10 @@ export function createLedger(): Ledger {
     }
   }
 
+  /** Nobody could know of it any more, and nobody did before. */
+  const wasForgotten = ({ endedAt }: ServedPrompt, { heardAt }: TaskEntry): boolean =>
+    endedAt !== undefined && forgottenAt.some((at) => endedAt < at && at < heardAt);
+
   const isOpen = ({ isKnownToHost, endings }: TaskEntry): boolean => isKnownToHost && endings.length === 0;
 
   return {
@@ -142,9 +152,12 @@ export function createLedger(): Ledger {
           entry.isPromised = true;
           return;
         }
-        case "accepted":
-          owned(told.label, told, "accepted").promptIds.add(told.promptId);
+        case "accepted": {
+          const entry = owned(told.label, told, "accepted");
+          entry.promptIds.add(told.promptId);
+          entry.heardAt = Math.min(entry.heardAt, told.at);
           return;
+        }
         case "cancelling":
           entryOf(told.label).isCancelled = true;
           return;
@@ -174,9 +187,7 @@ export function createLedger(): Ledger {
       entry.isKnownToHost = true;
     },
     disturbed: (promptId) => void disturbed.add(promptId),
-    forgot: (at) => {
-      forgotAt = Math.max(forgotAt, at);
-    },
+    forgot: (at) => void forgottenAt.push(at),
     get open() {
       return [...tasks.values()].filter(isOpen).map(({ label }) => label);
     },
@@ -197,7 +208,8 @@ export function createLedger(): Ledger {
         if (taskIds.size > 1) duplicated.add(`${label}: ${taskIds.size} tasks`);
         if (promptIds.size > 1) duplicated.add(`${label}: ${promptIds.size} prompts`);
         for (const promptId of promptIds) {
-          const runs = servedById.get(promptId)?.filter(({ startedAt }) => startedAt !== undefined) ?? [];
+          const runs =
+            servedById.get(promptId)?.filter((run) => wasRun(run) && !wasForgotten(run, entry)) ?? [];
           if (runs.length < 2) continue;
           if (disturbed.has(promptId)) ranTwice += 1;
           else duplicated.add(`${label}: its prompt ${promptId} ran ${runs.length} times`);
@@ -208,7 +220,7 @@ export function createLedger(): Ledger {
         const found = [...promptIds].flatMap((promptId) => servedById.get(promptId) ?? []);
         // Its page or its host died before either knew whether the other had it: "submit it again" is all to say.
         if (!entry.isPromised && found.length === 0 && told.ending !== "succeeded") continue;
-        const why = doubt(told, found, entry.isCancelled, forgotAt);
+        const why = doubt(told, found, entry.isCancelled, Math.max(0, ...forgottenAt));
         if (why) unfounded.push(`${label}: ${told.ending} (${told.why ?? ""}), but ${why}`);
       }
       for (const { taskId, tabId } of arrivals) {
@@ -235,6 +247,8 @@ export function createLedger(): Ledger {
     },
   };
 }
+
+const wasRun = ({ startedAt }: ServedPrompt): boolean => startedAt !== undefined;
 
 /** What speaks against this ending in the server's log. */
 function doubt(
