@@ -3,13 +3,15 @@ import type { Platform } from "./platform.ts";
 
 /** More hosts than anybody has whose tasks are still to be told. */
 const most = 16;
+/** Taken before it is needed: storage may be full when a journal fails, and what does not grow can be written then. */
+const room = most * 24;
 
 /**
  * Whose journals have failed, as the pages of this origin have noted it. What a journal has from before that is old,
  * and the next host has to know, whichever page greets it.
  */
 export interface JournalLoss {
-  /** What this page's host has been told: the epochs of such hosts, the last one at the end. */
+  /** The last one of which this page's host has been told. */
   readonly told: string | undefined;
   /** What is noted by now, for the next host. */
   tell(): string | undefined;
@@ -17,15 +19,23 @@ export interface JournalLoss {
 }
 
 export function createJournalLoss(platform: Platform, name: string): JournalLoss {
-  let noted: string | undefined;
+  const key = journalLossKey(name);
+  /** What could not be written. */
+  const own: string[] = [];
   let told: string | undefined;
 
-  function read(): string | undefined {
+  /** Where it is denied, only this page knows; but then no journal outlives its host. */
+  function read(): string[] {
+    let stored: string | null = "";
     try {
-      return platform.sharedStorage().getItem(journalLossKey(name)) ?? noted;
-    } catch {
-      return noted; // denied: only this page knows, and no journal outlives its host
-    }
+      stored = platform.sharedStorage().getItem(key);
+      if (stored === null) write([]);
+    } catch {}
+    return [...new Set([...(stored ?? "").split(" ").filter(Boolean), ...own])];
+  }
+
+  function write(losses: readonly string[]): void {
+    platform.sharedStorage().setItem(key, losses.join(" ").padEnd(room));
   }
 
   return {
@@ -33,17 +43,19 @@ export function createJournalLoss(platform: Platform, name: string): JournalLoss
       return told;
     },
     tell() {
-      told = read();
-      return told;
+      const losses = read();
+      told = losses.at(-1);
+      return losses.join(" ") || undefined;
     },
     note(epoch) {
-      const before = read()?.split(" ") ?? [];
+      const before = read();
       if (before.includes(epoch)) return;
-      noted = [...before, epoch].slice(-most).join(" ");
+      own.push(epoch);
       try {
-        platform.sharedStorage().setItem(journalLossKey(name), noted);
+        write([...before, epoch].slice(-most));
+        own.length = 0;
       } catch {
-        // As above; or full.
+        // As above; or it is full, and was when this page came.
       }
     },
   };

@@ -101,12 +101,51 @@ describe("the death of the host", () => {
     await expect.poll(() => host.calls.length).toBe(3);
     page.crash();
     await browser.openPage(page.storage).connect();
-    const { journalLoss, tasks } = host.hellos().at(-1);
-    expect([journalLoss, ...tasks.map((task: KnownTask) => task.journalLoss)]).toEqual([
+    const { losses, tasks } = host.hellos().at(-1);
+    expect([losses, ...tasks.map((task: KnownTask) => task.lastLoss)]).toEqual([
       "earlier scripted",
-      "earlier",
+      undefined,
       undefined,
     ]);
+  });
+
+  test("that could not write any more is told what was asked of it while it was greeted, with its own loss noted", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    page.platform.sharedStorage().setItem(journalLossKey("comfy-tabs"), "failing");
+    const failing = scriptedRealm(
+      {
+        hello() {
+          session.submit(workflow).catch(() => {});
+          return { ok: { ...greeting("failing"), journal: "memory" } };
+        },
+      },
+      "failing",
+    );
+    browser.workersAre(() => failing.realm);
+    browser.killWorkers();
+    await expect.poll(() => failing.calls.at(-1)?.method).toBe("submit");
+    const next = scriptedRealm({}, "next");
+    browser.workersAre(() => next.realm);
+    browser.killWorkers();
+    await expect.poll(() => next.hellos().length).toBe(1);
+    expect(next.hellos()[0]).toMatchObject({ losses: "failing", tasks: [{ lastSeq: 0 }] });
+    expect(next.hellos()[0].tasks[0]).not.toHaveProperty("lastLoss");
+  });
+
+  test("that has to find out again how a task ended is told by the tab's next page, too, that it has", async () => {
+    const known = { taskId: "task-1", promptId: "p", lastSeq: 9, settled: true };
+    const page = browser.openPage();
+    page.storage.setItem(
+      identityKey("comfy-tabs"),
+      JSON.stringify({ tabId: "tab", secret: "s", tasks: [known] }),
+    );
+    const open = { taskId: "task-1", status: "submitting", seq: 1009, createdAt: 1, events: [] };
+    const host = scriptedRealm({ hello: () => ({ ok: { ...greeting("scripted"), tasks: [open] } }) });
+    browser.workersAre(() => host.realm);
+    await page.connect();
+    const { tasks } = JSON.parse(page.storage.getItem(identityKey("comfy-tabs")) ?? "");
+    expect(tasks).toMatchObject([{ taskId: "task-1", lastSeq: 1009, settled: true }]);
   });
 
   test("that could not write any more is noted before it goes on, and told by pages that never heard of it", async () => {
@@ -122,9 +161,9 @@ describe("the death of the host", () => {
     const session = await ben.connect();
     session.submit(workflow).catch(() => {});
     await expect.poll(() => next.calls.at(-1)?.method).toBe("submit");
-    expect(next.hellos().map(({ journalLoss }) => journalLoss)).toEqual(["scripted", "scripted"]);
+    expect(next.hellos().map(({ losses }) => losses)).toEqual(["scripted", "scripted"]);
     const { tasks } = JSON.parse(ben.storage.getItem(identityKey("comfy-tabs")) ?? "");
-    expect(tasks).toMatchObject([{ journalLoss: "scripted" }]);
+    expect(tasks).toMatchObject([{ lastLoss: "scripted" }]);
   });
 
   test("that says in its welcome that it cannot write is noted, too, before anything is asked of it", async () => {

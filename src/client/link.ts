@@ -132,7 +132,7 @@ export async function openLink(
         previews: options.previews,
         hasLock,
         hasLockSoon: isEarly,
-        journalLoss: loss.tell(),
+        losses: loss.tell(),
       }),
       onRefused: async () => {
         refusals += 1;

@@ -66,7 +66,8 @@ export function createTaskBook(
       ...before,
       taskId,
       lastSeq,
-      settled: ending !== undefined,
+      // Also where a host that does not know has to find out again.
+      settled: ending !== undefined || before?.settled === true,
       promptId: promptId ?? before?.promptId,
       serverId: serverId ?? before?.serverId,
     };
@@ -109,7 +110,7 @@ export function createTaskBook(
     expect(task) {
       // A host that forgets does what no journal has, whatever it was told.
       const { told } = loss;
-      open.set(task.taskId, { ...task, journalLoss: forgets ? undefined : told, lastSeq: 0, settled: false });
+      open.set(task.taskId, { ...task, lastLoss: forgets ? undefined : told, lastSeq: 0, settled: false });
       logOf(task.taskId); // its events may come before the answer that makes it a task
       save();
     },
@@ -143,6 +144,8 @@ export function createTaskBook(
     },
     hostForgets(now) {
       forgets = now;
+      // What was asked of it since it had been told of its own loss is in no journal either.
+      if (now) for (const [taskId, { lastLoss: _, ...known }] of open) open.set(taskId, known);
     },
     whenOver(taskId, then) {
       logOf(taskId).whenOver(then);

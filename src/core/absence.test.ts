@@ -86,7 +86,7 @@ describe("a task whose tab has gone", () => {
     const next = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", tabsElsewhere });
     next.now = 45_000;
     next.take({ type: "host-started" });
-    next.tab("anna", { journalLoss: "epoch-1" });
+    next.tab("anna", { losses: "epoch-1" });
     next.openSocket();
     expect(next.pending("/prompt").filter(({ method }) => method === "POST")).toEqual([]);
     next.pass(1_000);

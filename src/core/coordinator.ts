@@ -64,7 +64,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     arriving: new Map(),
     journalDegraded: false,
     lossNoted: false,
-    journalLoss: undefined,
+    losses: [],
     calls: new Map(),
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
@@ -240,6 +240,8 @@ function journalDegraded(c: Coordinator, reason: string): void {
 
 /** Whatever host comes next, it learns that the journal is old: tasks may go out again. */
 function lossNoted(c: Coordinator): void {
+  // The word may have been for a host that was behind this port before.
+  if (!c.journalDegraded) return;
   c.lossNoted = true;
   c.sendWaiting = true;
 }

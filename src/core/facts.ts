@@ -118,7 +118,9 @@ export interface PortHello {
   readonly tasks: readonly KnownTask[];
   readonly locks?: readonly KnownLock[] | undefined;
   readonly previews: "newest" | "none";
-  readonly journalLoss?: string | undefined;
+  readonly losses?: string | undefined;
+  /** It notes a journal that fails. Absent: it does. */
+  readonly notes?: boolean;
   /** The tab holds a lock that tells its life, and one that nobody else has on its id. */
   readonly hasLock: boolean;
   /** No lock tells its life: it calls from time to time. Absent: one does. */

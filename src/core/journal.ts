@@ -37,8 +37,8 @@ export interface JournalEntry {
   /** How it was asked for; without credentials. */
   readonly submission: JournalledSubmission | undefined;
   readonly seq: number;
-  /** Hosts whose journal had failed before it was submitted; see `Hello`. */
-  readonly journalLoss: string | undefined;
+  /** The last of the hosts whose journal had failed when it was submitted, or was last looked for; see `Hello`. */
+  readonly lastLoss: string | undefined;
   /** Retained events, the ending among them once there is one. */
   readonly events: readonly PortTaskEvent[];
   /** Epoch milliseconds. */

@@ -56,6 +56,18 @@ describe("a task whose host died", () => {
     expect(again.heard(taskId).at(-1)).toBe("succeeded");
   });
 
+  test("before the one server was there that it is for goes there as soon as its page names it", () => {
+    const other = declared("http://other.test");
+    const { journal, host: first } = former();
+    first.tab("ben", { servers: [comfy, other] }).submit("portrait", { server: other.id });
+    const host = successor(journal);
+    const ben = host.tab("ben");
+    ben.call({ method: "addServers", servers: [other] });
+    host.openSocket();
+    host.openSocket(other);
+    expect(posts(host)).toMatchObject([{ server: other.key }]);
+  });
+
   describe("and could not write any more, as a page has noted, so that the journal has it as unsent,", () => {
     const other = declared("http://other.test");
 
@@ -65,7 +77,7 @@ describe("a task whose host died", () => {
       const host = successor(journal);
       const known = { taskId, promptId, lastSeq: 9, settled: false, ...more };
       const servers = [comfy, other];
-      const again = host.tab("anna", { servers, tasks: [known], journalLoss: "epoch-1" });
+      const again = host.tab("anna", { servers, tasks: [known], losses: "epoch-1" });
       host.openSocket();
       return { host, journal, again, taskId, promptId };
     }
@@ -122,7 +134,7 @@ describe("a task whose host died", () => {
       const { taskId, promptId } = anna.submit("portrait");
       expect(journal.entries.get(taskId)).toMatchObject({ posts: 1, serverKey: comfy.key });
       const host = successor(journal);
-      const again = host.tab("anna", { servers: [comfy, other], journalLoss: "epoch-1" });
+      const again = host.tab("anna", { servers: [comfy, other], losses: "epoch-1" });
       for (const server of [comfy, other]) host.openSocket(server);
       for (let waited = 0; waited < 70_000; waited += 500) {
         host.pass(500);
@@ -454,7 +466,7 @@ describe("a submit that is repeated at the next host", () => {
 
   test.each([
     ["died with it", "memory", {}],
-    ["could not be written any more, as a page has noted", "indexeddb", { journalLoss: "epoch-1" }],
+    ["could not be written any more, as a page has noted", "indexeddb", { losses: "epoch-1" }],
   ] as const)("is looked for first where the former host's journal %s, and then sent", (_, kind, more) => {
     const host = successor(journalModel(), kind);
     const anna = host.tab("anna", { tasks: known("portrait"), ...more });
@@ -608,6 +620,23 @@ describe("a host that lost a task to another one", () => {
     expect(posts(second)[0]?.body).toContain(promptId);
     first.openSocket();
     expect(posts(first)).toHaveLength(0);
+  });
+
+  test("looks for what the other one has sent under the id that an old server gave it there", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const anna = first.tab("anna");
+    const { taskId } = anna.submit("portrait");
+    const second = successor(journal);
+    second.tab("anna");
+    second.openSocket();
+    const given = promptIdOf("given");
+    accept(second, given);
+    first.openSocket();
+    first.pass(500);
+    first.reply("/queue", queueOf([given]));
+    expect(anna.heard(taskId).slice(-2)).toEqual(["accepted", "started"]);
+    expect(posts(first)).toEqual([]);
   });
 
   test("does not send once more what the other one has just sent once more", () => {

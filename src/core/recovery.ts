@@ -10,7 +10,7 @@ import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { bindTo, serverFor } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
-import { isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
+import { candidatesFor, isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
   emit,
   forgetTask,
@@ -51,7 +51,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     createdAt: entry.createdAt,
     generation: entry.generation,
     journalled: true,
-    journalLoss: entry.journalLoss,
+    lastLoss: entry.lastLoss,
   });
   task.accepted = entry.accepted;
   // Whoever returns takes it back from the journal, too: else the next look for overdue ones cancels it.
@@ -70,13 +70,27 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
   if (entry.cancelWanted) task.cancel = newCancel("journalled");
-  if (wasPerhapsSent(c, entry, known) && task.candidates.length > 0) seek(c, task, known);
-  else takeUp(c, tab, task, entry);
+  const isSought = wasPerhapsSent(c, entry, known);
+  if (isSought && isNamed(task, entry, known)) {
+    seek(c, task, known);
+    // A server that remembers it may be the only one that says so.
+    if (known?.settled) writeJournal(c, task, { for: "progress", task: task.id });
+  } else {
+    takeUp(c, tab, task, entry);
+    task.unmet = isSought && task.stage.at === "waiting";
+  }
 }
 
 /** What the journal says of its way is old: its last host could not write any more, or has told the tab more. */
 const wasPerhapsSent = (c: Coordinator, entry: JournalEntry, known: KnownTask | undefined): boolean =>
   !entry.accepted && !entry.registered && (known?.serverId !== undefined || isOld(c, entry));
+
+/** Whether its tab names a server to look at, the one that took it, if anybody knows where that is. */
+const isNamed = ({ candidates }: Task, { serverKey }: JournalEntry, known: KnownTask | undefined): boolean =>
+  candidates.length > 0 &&
+  (serverKey === undefined ||
+    known?.serverId === undefined ||
+    candidates.some(({ id }) => id === known.serverId));
 
 /** What would be sent again. */
 function takeWorkflow(task: Task, { taskId, promptId, submission, workflow }: JournalEntry): void {
@@ -96,10 +110,10 @@ function claimBack(
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   if (mine.stage.at === "waiting") {
-    const isOthers = claims > 1 || mine.unmet;
-    mine.unmet = false;
+    const isSought = (claims > 1 || mine.unmet) && wasPerhapsSent(c, entry, known);
     mine.candidates = candidatesOf(tab, entry);
-    if (isOthers && wasPerhapsSent(c, entry, known)) seek(c, mine, known);
+    mine.unmet = isSought && mine.candidates.length === 0;
+    if (isSought && !mine.unmet) seek(c, mine, known);
     else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
@@ -215,7 +229,7 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
     promptId,
     label: known.label,
     candidates,
-    journalLoss: known.journalLoss,
+    lastLoss: known.lastLoss,
     // A former host that wakes up and takes it for new has the first number.
     generation: 2,
   });
@@ -239,6 +253,16 @@ function seek(c: Coordinator, task: Task, known: KnownTask | undefined): void {
   // A server is remembered only with its word that it took the prompt.
   if (its.length > 0) markAccepted(c, task);
   pursueCancel(c, task);
+}
+
+/** Its tab has named more servers: what was to be looked for, and nobody knew where, is looked for there. */
+export function seekUnmet(c: Coordinator, tab: Tab): void {
+  for (const task of c.tasks.values()) {
+    if (!task.unmet || task.tabId !== tab.tabId || task.stage.at !== "waiting") continue;
+    task.candidates = candidatesFor(tab, task.submission ?? {});
+    task.unmet = task.candidates.length === 0;
+    if (!task.unmet) seek(c, task, undefined);
+  }
 }
 
 /** It may be at any of these servers, or nowhere. */
@@ -268,11 +292,12 @@ export function adoptElsewhere(c: Coordinator, task: Task): void {
   if (next) lookAt(c, task, next);
   else if (task.roundAt < task.quarantineUntil) lookAround(c, task);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
-  else if (task.workflow === undefined)
+  else if (task.workflow === undefined || task.posts > 1)
     settle(c, task, failed("host-lost", "Its host died, and no server has it: submit it again."));
   else {
     leaveServer(c, task);
     task.suspicion = undefined;
+    task.lastLoss = c.losses.at(-1);
     wait(c, task);
   }
 }
@@ -335,6 +360,8 @@ function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEnt
     for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });
   takeWorkflow(task, entry);
   leaveServer(c, task);
+  // Below 0.3.45 it is the server's own.
+  task.promptId = entry.promptId;
   task.posts = entry.posts;
   task.clientId = entry.clientId;
   bindTo(c, task, serverFrom(tab, entry));

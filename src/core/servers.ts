@@ -14,21 +14,23 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
   const added = declared.filter(({ id }) => !tab.servers.has(id));
   if (added.length > 0)
     for (const task of c.tasks.values())
-      if (
-        !task.unmet &&
-        task.tabId === tab.tabId &&
-        task.stage.at === "waiting" &&
-        task.submission?.server === undefined
-      )
+      if (!task.unmet && task.tabId === tab.tabId && (task.stage.at === "waiting" || isSought(task)))
         task.candidates = [
           ...task.candidates,
-          ...added.filter(({ key }) => task.candidates.every((one) => one.key !== key)),
+          ...added.filter(
+            ({ id, key }) =>
+              (task.submission?.server ?? id) === id && task.candidates.every((one) => one.key !== key),
+          ),
         ];
   return declared.map((one) => {
     tab.servers.set(one.id, one);
     return serverFor(c, one);
   });
 }
+
+/** It may be at any of its servers, or nowhere. */
+const isSought = ({ adopted, accepted, stage }: Task): boolean =>
+  adopted && !accepted && stage.at === "queued";
 
 export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): Server {
   const known = c.servers.get(key);

@@ -10,7 +10,7 @@ import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./
 import type { JournalEntry } from "./journal.ts";
 import { lockServer, locksOf, pageLeft, reclaimLocks, unlockServer } from "./locks.ts";
 import { surveySoon } from "./look-up.ts";
-import { adopt, restore } from "./recovery.ts";
+import { adopt, restore, seekUnmet } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { choose } from "./scheduling.ts";
 import { bindTo, clientIdAhead, declareServers, serverFor, serverSnapshot } from "./servers.ts";
@@ -19,6 +19,9 @@ import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
 import { newTab } from "./tabs.ts";
 import { forgetTask, isOver, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
+
+/** More hosts than anybody has whose tasks are still to be told. */
+const mostLosses = 64;
 
 /** A page introduces itself: the tab it belongs to, its servers, and what it remembers of its tasks. */
 export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: PortHello): void {
@@ -29,7 +32,9 @@ export function helloSaid(c: Coordinator, key: PortKey, call: CallKey, hello: Po
     answer(c, call, { ok: { refused: "tab-id-taken", epoch: c.epoch } satisfies Welcome });
     return;
   }
-  c.journalLoss = hello.journalLoss ?? c.journalLoss;
+  // One page may have read the note before another one has added to it.
+  const losses = new Set([...c.losses, ...(hello.losses?.split(" ") ?? [])]);
+  c.losses = [...losses].slice(-mostLosses);
   const tab: Tab = known ?? newTab(hello.tabId, hello.tabSecret);
   c.tabs.set(tab.tabId, tab);
   declareServers(c, tab, hello.servers);
@@ -84,11 +89,16 @@ export function tabClaimed(
 const hasLivePage = (c: Coordinator, tab: Tab): boolean =>
   [...tab.ports].some((key) => c.ports.get(key)?.suspended === false);
 
-const newPort = (c: Coordinator, key: PortKey, { tabId, windowId, previews, pings }: PortHello): Port => ({
+const newPort = (
+  c: Coordinator,
+  key: PortKey,
+  { tabId, windowId, previews, pings, notes = true }: PortHello,
+): Port => ({
   key,
   tabId,
   windowId,
   previews,
+  notes,
   outbox: newOutbox(),
   flying: [],
   lastBatch: 0,
@@ -125,6 +135,7 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
       // One that another tab has connected already makes no news of its own.
       for (const declared of request.servers)
         deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
+      seekUnmet(c, tab);
       answer(c, call, { ok: null });
       return;
     case "setAuth": {

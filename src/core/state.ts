@@ -28,8 +28,8 @@ export interface Coordinator {
   journalDegraded: boolean;
   /** A page has noted, for the next host, that this one's journal failed. */
   lossNoted: boolean;
-  /** Hosts whose journal has failed, as the pages have told; see `Hello`. */
-  journalLoss: string | undefined;
+  /** Hosts whose journal has failed, as pages have told, the last one at the end; see `Hello`. */
+  losses: readonly string[];
 
   readonly ports: Map<PortKey, Port>;
   readonly tabs: Map<string, Tab>;
@@ -75,6 +75,8 @@ export interface Port {
   readonly tabId: string;
   readonly windowId: string;
   readonly previews: "newest" | "none";
+  /** It notes a journal that fails. */
+  readonly notes: boolean;
   readonly outbox: Mailbox<HostEvent>;
   /** Sent and not yet acknowledged, oldest first. */
   readonly flying: { readonly batch: number; readonly bytes: number }[];
@@ -222,7 +224,7 @@ export interface Task {
   /** It came out of the journal before its tab, which alone says where it may go, and may know where it went. */
   unmet: boolean;
   /** See `JournalEntry`. */
-  readonly journalLoss: string | undefined;
+  lastLoss: string | undefined;
   /** The client id under which it was POSTed last. */
   clientId: string | undefined;
   /** What happens when the page goes: undefined keeps it. */

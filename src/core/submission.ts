@@ -1,6 +1,7 @@
 import { present } from "../comfy/json.ts";
 import { promptBody, readPromptAnswer } from "../comfy/prompt.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
+import type { Submission } from "../protocol/session-api.ts";
 import { refused } from "./access.ts";
 import { pursueCancel } from "./cancel.ts";
 import { answer } from "./delivery.ts";
@@ -105,7 +106,7 @@ function resume(
   }
 }
 
-const candidatesFor = (tab: Tab, { server }: SubmitRequest["submission"]): DeclaredServer[] =>
+export const candidatesFor = (tab: Tab, { server }: Pick<Submission, "server">): DeclaredServer[] =>
   [...tab.servers.values()].filter(({ id }) => server === undefined || id === server);
 
 export function leaveServer(c: Coordinator, task: Task): void {
@@ -141,7 +142,7 @@ export function newTask(
     Partial<
       Pick<
         Task,
-        "registered" | "adopted" | "cancelAfterMs" | "createdAt" | "generation" | "journalled" | "journalLoss"
+        "registered" | "adopted" | "cancelAfterMs" | "createdAt" | "generation" | "journalled" | "lastLoss"
       >
     >,
 ): Task {
@@ -152,7 +153,7 @@ export function newTask(
     generation: 1,
     journalled: false,
     unmet: false,
-    journalLoss: c.journalLoss,
+    lastLoss: c.losses.at(-1),
     cancelAfterMs: undefined,
     ...made,
     tabId: tab.tabId,
@@ -223,13 +224,14 @@ export function submissionJournalled(c: Coordinator, task: Task): void {
  * Whether the next host will know of a POST: by the journal, or by a page that has noted that the journal is old.
  * That takes milliseconds, unless all pages stand still.
  */
-const isTraceable = (c: Coordinator): boolean => !c.journalDegraded || c.lossNoted;
+const isTraceable = (c: Coordinator): boolean =>
+  !c.journalDegraded ||
+  c.lossNoted ||
+  (c.ports.size > 0 && [...c.ports.values()].every(({ notes }) => !notes));
 
 /** Whether a host whose journal failed may have sent it, which is then written nowhere. */
-export const isOld = (
-  c: Coordinator,
-  { journalLoss }: { readonly journalLoss?: string | undefined },
-): boolean => c.journalLoss !== undefined && c.journalLoss !== journalLoss;
+export const isOld = (c: Coordinator, { lastLoss }: { readonly lastLoss?: string | undefined }): boolean =>
+  lastLoss !== c.losses.at(-1) && c.losses.length > 0;
 
 /** Sends what waits, as far as there is a server with a place for it. */
 export function sendWaiting(c: Coordinator): void {

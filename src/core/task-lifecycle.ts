@@ -316,7 +316,7 @@ function entryOf(c: Coordinator, task: Task): JournalEntry {
     cancelAfterMs: task.cancelAfterMs,
     workflow: task.workflow,
     submission: task.accepted || settling ? undefined : journalled(task.submission),
-    journalLoss: task.journalLoss,
+    lastLoss: task.lastLoss,
     seq: ending ? ending.seq : task.seq,
     events: ending ? [...retained, ending] : retained,
     createdAt: task.createdAt,

@@ -45,7 +45,7 @@ const pageWords: Names<TabEnvelope["comfyTabs"]> = {
 };
 const hello: Names<keyof Hello> = {
   ...{ protocol: 0, build: 0, portId: 0, tabId: 0, tabSecret: 0, isNew: 0, windowId: 0 },
-  ...{ servers: 0, tasks: 0, locks: 0, previews: 0, hasLock: 0, hasLockSoon: 0, hasAsked: 0, journalLoss: 0 },
+  ...{ servers: 0, tasks: 0, locks: 0, previews: 0, hasLock: 0, hasLockSoon: 0, hasAsked: 0, losses: 0 },
 };
 const welcome: Names<keyof Extract<Welcome, { mode: unknown }>> = {
   ...{ protocol: 0, build: 0, epoch: 0, mode: 0, servers: 0, tasks: 0, locks: 0, journal: 0 },

@@ -116,10 +116,10 @@ export interface Hello {
   /** It has asked for that lock, and says `locked` when it has it, before its first call. Since 1.1. Absent: false. */
   readonly hasLockSoon?: boolean;
   /**
-   * Which hosts' journals have failed, as the origin's pages have noted it: their epochs, the last one at the end. What
-   * was journalled when this was another text is old. Since 1.1. Absent: none.
+   * Hosts whose journal has failed, as the origin's pages have noted it: their epochs, the last one at the end, with
+   * spaces between. What was journalled when the last one was another is old. Since 1.1. Absent: none.
    */
-  readonly journalLoss?: string;
+  readonly losses?: string;
   /** Where there are no locks: no other page answers to this tab's id. */
   readonly hasAsked?: boolean;
 }
@@ -150,8 +150,8 @@ export interface KnownTask {
   readonly label?: string;
   readonly lastSeq: number;
   readonly settled: boolean;
-  /** As in the hello before it was submitted, to a host whose journal had not failed. Since 1.1. */
-  readonly journalLoss?: string;
+  /** The last of the `losses` of which its host had heard, if its own journal had not failed. Since 1.1. */
+  readonly lastLoss?: string;
   /** Its owner has dismissed it at a host whose journal had failed: one that has it is old. Absent: false. */
   readonly dismissed?: boolean;
 }

@@ -160,14 +160,13 @@ function sessionCalls(
         tasks,
         locks: held,
         previews,
-        journalLoss,
+        losses,
         isNew = false,
         hasLockSoon,
       } = hello;
       const servers = hello.servers.map(admit);
       greeted = true;
-      // It does not know the word, and notes nothing: its tasks do not wait for that.
-      if (protocol.minor === 0) runtime.tell({ type: "tab-noted", port });
+      const notes = protocol.minor > 0;
       if (hello.hasLock) lock.watch();
       else if (hasLockSoon) lock.expect();
       const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
@@ -188,7 +187,8 @@ function sessionCalls(
             previews,
             hasLock,
             pings,
-            journalLoss,
+            losses,
+            notes,
           },
         }),
         (answer) => {

@@ -144,7 +144,7 @@ export const readHello = fromJson(
         promptId: optional(id),
         serverId: optional(serverId),
         label,
-        journalLoss: optional(id),
+        lastLoss: optional(id),
         dismissed: optional(flag),
       }),
       10_000,
@@ -153,7 +153,7 @@ export const readHello = fromJson(
     previews: oneOf("newest", "none"),
     hasLock: flag,
     hasLockSoon: optional(flag),
-    journalLoss: optional(id),
+    losses: optional(text(5_000)),
     hasAsked: optional(flag),
   }),
 );

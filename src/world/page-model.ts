@@ -58,7 +58,7 @@ export function helloOf(
     hasLock: hasClaimed,
     pings: !hasLocks,
     isNew,
-    journalLoss: storage.journalLoss,
+    losses: storage.losses,
   };
 }
 
@@ -73,7 +73,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   let forgets = false;
   let wokeAt = Number.NEGATIVE_INFINITY;
   /** Of the journals that have failed, what its host was told. */
-  let journalLoss: string | undefined;
+  let lastLoss: string | undefined;
   let link: Link | undefined;
 
   /** Runs in the page: not while it stands still, and never after its end. */
@@ -188,7 +188,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       }
       book.spokenFor(page.identity);
       const known = helloOf(page.identity, means);
-      journalLoss = known.journalLoss;
+      lastLoss = known.losses?.split(" ").at(-1);
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
     };
@@ -220,8 +220,10 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   /** Before it is noted where every page finds it, the host sends nothing more. */
   function noteLoss(to: Link): void {
     const { storage } = means;
-    const noted = storage.journalLoss?.split(" ") ?? [];
-    if (!noted.includes(to.host.epoch)) storage.journalLoss = [...noted, to.host.epoch].join(" ");
+    for (const [taskId, { lastLoss: _, ...known }] of page.identity.tasks)
+      page.identity.tasks.set(taskId, known);
+    const noted = storage.losses?.split(" ") ?? [];
+    if (!noted.includes(to.host.epoch)) storage.losses = [...noted, to.host.epoch].join(" ");
     up(to, (host) => host.tell({ type: "tab-noted", port: to.port }));
   }
 
@@ -283,7 +285,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       ...tasks.get(taskId),
       taskId,
       lastSeq: log.lastSeq,
-      settled: log.ending !== undefined,
+      settled: log.ending !== undefined || tasks.get(taskId)?.settled === true,
       ...(promptId === undefined ? {} : { promptId }),
       ...(serverId === undefined ? {} : { serverId }),
     });
@@ -372,7 +374,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       );
     },
     expect(known) {
-      const told = present({ journalLoss: forgets ? undefined : journalLoss });
+      const told = present({ lastLoss: forgets ? undefined : lastLoss });
       page.identity.tasks.set(known.taskId, { ...known, ...told });
       means.save(page);
       logOf(known.taskId);

@@ -53,7 +53,8 @@ export interface TabOptions {
   readonly locks?: readonly KnownLock[];
   readonly hasLock?: boolean;
   readonly pings?: boolean;
-  readonly journalLoss?: string;
+  readonly losses?: string;
+  readonly notes?: boolean;
   readonly isNew?: boolean;
   /** Whether the tab acknowledges what it gets. Default true. */
   readonly reads?: boolean;
@@ -243,7 +244,8 @@ export function scriptedHost({
           servers,
           tasks: more.tasks ?? [],
           locks: more.locks,
-          journalLoss: more.journalLoss,
+          losses: more.losses,
+          notes: more.notes ?? true,
           previews: "newest",
           hasLock: more.hasLock ?? true,
         },

@@ -7,7 +7,7 @@ export interface Storage {
   /** What becomes of a question: `hang` is never answered, `refuse` fails. */
   health: "well" | "hang" | "refuse";
   /** What the pages have noted for all of the origin: which hosts' journals have failed. */
-  journalLoss: string | undefined;
+  losses: string | undefined;
   /** The user has cleared the site's data: whoever had it open is cut off. */
   wipe(): void;
   readonly wipes: number;
@@ -19,11 +19,11 @@ export function createStorage(): Storage {
   return {
     shelf,
     health: "well",
-    journalLoss: undefined,
+    losses: undefined,
     wipe() {
       wipes += 1;
       shelf.entries.clear();
-      this.journalLoss = undefined;
+      this.losses = undefined;
     },
     get wipes() {
       return wipes;

@@ -28,7 +28,7 @@ export function newEntry(changes: Partial<JournalEntry> = {}): JournalEntry {
     registered: false,
     adopted: false,
     posts: 0,
-    journalLoss: undefined,
+    lastLoss: undefined,
     accepted: false,
     cancelWanted: false,
     cancelAt: undefined,
