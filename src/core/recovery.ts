@@ -73,7 +73,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   const isSought = wasPerhapsSent(c, entry, known);
   if (isSought && isNamed(task, entry, known)) {
     seek(c, task, known);
-    // A server that remembers it may be the only one that says so.
+    // That it has ended, only its page says: the next host is not to send it either.
     if (known?.settled) writeJournal(c, task, { for: "progress", task: task.id });
   } else {
     takeUp(c, tab, task, entry);
