@@ -419,6 +419,24 @@ describe("a task that nobody knows any more", () => {
     expect(anna.heard()).not.toContain("lost");
   });
 
+  test("and is said to run by an answer that was asked for before, and came late, is no sign of several servers", () => {
+    const { host, anna, promptId } = queued();
+    host.closeSocket();
+    host.pass(1_000);
+    host.openSocket();
+    host.pass(600);
+    expect(host.pending("/queue")).toHaveLength(1);
+    host.pass(100);
+    host.say(...runOf(promptId));
+    host.reply(/^\/history/, {});
+    host.reply("/queue", queue([promptId]));
+    expect(anna.taskEvents().map((event) => "code" in event && event.code)).not.toContain("not-one-server");
+    host.pass(3_000);
+    host.reply("/queue", queue([]));
+    host.reply(/^\/history/, historyOf(promptId, {}));
+    expect(anna.heard().at(-1)).toBe("succeeded");
+  });
+
   test("takes no place at its server: the others' tasks go out", () => {
     const host = scriptedHost();
     const [anna, ben] = [host.tab("anna"), host.tab("ben")];

@@ -82,12 +82,14 @@ export function surveyAnswered(
     surveySoon(c, server, server.survey.nextAt - c.moment.now);
 }
 
+/** Its frames go to a former host's socket, for all that is known. */
+const isUnheard = ({ clientId }: Server, task: Task): boolean =>
+  task.accepted && !task.registered && (task.unheard || task.clientId !== clientId);
+
 /** What nobody will tell us has to be asked for more often. */
 function paceOf(c: Coordinator, server: Server): "queued" | "running" | "unheard" {
   const open = openTasksAt(c, server);
-  const isUnheard = (task: Task): boolean =>
-    task.accepted && !task.registered && (task.unheard || task.clientId !== server.clientId);
-  if (open.some(isUnheard)) return "unheard";
+  if (open.some((task) => isUnheard(server, task))) return "unheard";
   return open.some(({ stage }) => stage.at === "queued") ? "queued" : "running";
 }
 
@@ -106,8 +108,11 @@ function watchForStall(c: Coordinator, server: Server, task: Task): void {
 function found(c: Coordinator, server: Server, task: Task, number: number, askedAt: number): void {
   // The server may have been another one then: restarted since, it does not know it any more.
   if (isOnItsWay(task) || askedAt < task.suspectedAt) return;
+  const isBack = task.accepted && task.misses > 0;
+  // Asked before it was missed, and answered late.
+  if (isBack && askedAt <= task.missedAt) return;
   // A second item under its id, from a POST that came late or was repeated, says nothing of the first.
-  if (task.accepted && task.misses > 0 && task.number === number) {
+  if (isBack && task.number === number) {
     server.divided = true;
     setAdrift(c, task);
   }
@@ -193,7 +198,7 @@ const settleLost = (c: Coordinator, task: Task): void =>
 
 /**
  * Where it was missing before anything was seen to happen: a socket that hears would have told of it, unless it is
- * one of several servers'. Whether it hears is asked at random, for where two servers take turns, the same
+ * one of several servers', or only a former host's socket was told of it. Whether it hears is asked at random, for where two servers take turns, the same
  * questions in the same order would come to the same one for ever.
  */
 function mayBeLost(c: Coordinator, server: Server, task: Task): void {
@@ -204,7 +209,7 @@ function mayBeLost(c: Coordinator, server: Server, task: Task): void {
     return;
   }
   const hears = server.hearing.lastAt - missingSince > framesLagMs.silent;
-  if (hears && suspicion === undefined) setAdrift(c, task);
+  if (hears && suspicion === undefined && !isUnheard(server, task)) setAdrift(c, task);
   else settleLost(c, task);
 }
 

@@ -239,6 +239,26 @@ describe("a task whose host died", () => {
     expect(host.pending("/queue")).toHaveLength(1);
   });
 
+  test("is lost where it ended and was cleared away while only its former host's socket would hear it: no sign of several servers", () => {
+    const { journal, host: first, anna } = former();
+    first.openSocket();
+    const { taskId, promptId } = anna.submit("portrait");
+    accept(first, promptId);
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    host.pass(600);
+    host.reply("/queue", queueOf([promptId]));
+    for (let round = 0; round < 12; round += 1) {
+      nobodyKnows(host, 5_000);
+      host.say({ type: "status", queueRemaining: 0 });
+    }
+    expect(again.taskEvents(taskId).at(-1)).toMatchObject({ type: "lost" });
+    expect(again.taskEvents(taskId).map((event) => "code" in event && event.code)).not.toContain(
+      "not-one-server",
+    );
+  });
+
   test("is heard on under the client id of its former host, once that is known to be dead", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();
