@@ -8,7 +8,7 @@ import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
-import { bindTo, serverFor } from "./servers.ts";
+import { bindTo, isSought, serverFor } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
 import { candidatesFor, isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
@@ -70,14 +70,14 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   }
   task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
   if (entry.cancelWanted) task.cancel = newCancel("journalled");
-  const isSought = wasPerhapsSent(c, entry, known);
-  if (isSought && isNamed(task, entry, known)) {
+  const wasSent = wasPerhapsSent(c, entry, known);
+  if (wasSent && isNamed(task, entry, known)) {
     seek(c, task, known);
     // That it has ended, only its page says: the next host is not to send it either.
     if (known?.settled) writeJournal(c, task, { for: "progress", task: task.id });
   } else {
     takeUp(c, tab, task, entry);
-    task.unmet = isSought && task.stage.at === "waiting";
+    task.unmet = wasSent && task.stage.at === "waiting";
   }
 }
 
@@ -110,10 +110,10 @@ function claimBack(
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   if (mine.stage.at === "waiting") {
-    const isSought = (claims > 1 || mine.unmet) && wasPerhapsSent(c, entry, known);
+    const wasSent = (claims > 1 || mine.unmet) && wasPerhapsSent(c, entry, known);
     mine.candidates = candidatesOf(tab, entry);
-    mine.unmet = isSought && mine.candidates.length === 0;
-    if (isSought && !mine.unmet) seek(c, mine, known);
+    mine.unmet = wasSent && mine.candidates.length === 0;
+    if (wasSent && !mine.unmet) seek(c, mine, known);
     else wait(c, mine);
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
@@ -353,8 +353,7 @@ function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEnt
   const { at } = task.stage;
   // An ending that nobody has written yet was decided without this POST.
   const isHere = ["journalling", "waiting", "committing", "unsure", "settling"].includes(at);
-  const isSought = task.adopted && at === "queued";
-  if ((!isHere && !isSought) || task.accepted || entry.settledAt !== undefined) return;
+  if ((!isHere && !isSought(task)) || task.accepted || entry.settledAt !== undefined) return;
   if (entry.serverKey === undefined) return;
   if (task.stage.at === "journalling")
     for (const call of task.stage.calls) answer(c, call, { ok: snapshotOf(task) });

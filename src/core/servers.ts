@@ -29,7 +29,7 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
 }
 
 /** It may be at any of its servers, or nowhere. */
-const isSought = ({ adopted, accepted, stage }: Task): boolean =>
+export const isSought = ({ adopted, accepted, stage }: Task): boolean =>
   adopted && !accepted && stage.at === "queued";
 
 export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): Server {
