@@ -42,15 +42,20 @@ export function reachServers(c: Coordinator): void {
   }
 }
 
+/** Once: our own socket under it, that we have let go of, may be open at the server for some time yet. */
 function formerClientId(c: Coordinator, server: Server): string | undefined {
-  return openTasksAt(c, server).find(({ clientId }) => clientId?.includes("-"))?.clientId;
+  const ids = openTasksAt(c, server).map(({ clientId }) => clientId);
+  return ids.find((id) => id?.includes("-") && !c.inherited.has(id));
 }
 
 export function hostProbed(c: Coordinator, server: Server, dead: boolean): void {
   const { inheriting } = server;
   server.inheriting = undefined;
   if (server.connection.at !== "idle") return;
-  if (dead && inheriting !== undefined) server.clientId = inheriting;
+  if (dead && inheriting !== undefined) {
+    server.clientId = inheriting;
+    c.inherited.add(inheriting);
+  }
   connect(c, server);
 }
 

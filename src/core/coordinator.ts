@@ -69,6 +69,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     timers: new Map(),
     twins: { seen: 0, removed: 0 },
     dismissed: new Set(),
+    inherited: new Set(),
     lastKey: 0,
     nextClientId: undefined,
     sendWaiting: false,

@@ -282,6 +282,24 @@ describe("a task whose host died", () => {
     expect(openings(host)).not.toEqual(openings(first));
   });
 
+  test("is listened for under a new client id where our own socket under the former one may not be closed yet", () => {
+    const { journal, host: first, anna } = former();
+    const ben = first.tab("ben");
+    first.openSocket();
+    for (const tab of [anna, ben]) accept(first, tab.submit(tab.name).promptId);
+    const host = successor(journal);
+    const again = host.tab("anna");
+    host.openSocket();
+    host.say(...runOf(promptIdOf("anna")));
+    host.reply(/^\/history/, historyOf(promptIdOf("anna"), {}));
+    again.call({ method: "dismiss", taskId: "task-anna" });
+    host.take({ type: "tab-gone", port: again.port });
+    host.tab("ben");
+    const [inherited, second] = openings(host);
+    expect([inherited]).toEqual(openings(first));
+    expect(second).toMatch(/^epoch-2-/);
+  });
+
   test("and had ended is there with its ending, which is told once", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();
@@ -553,6 +571,17 @@ describe("a task that its tab has dismissed", () => {
     expect([host.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
     host.say(...runOf(promptId));
     expect(again.heard(taskId)).toEqual([]);
+  });
+
+  test("stays so where another page of its tab, that has not heard of it, comes back with it", () => {
+    const { host, anna } = former();
+    const { taskId, promptId } = anna.submit("portrait");
+    anna.call({ method: "cancel", taskId });
+    anna.call({ method: "dismiss", taskId });
+    const copy = host.tab("anna", { tasks: [{ taskId, promptId, lastSeq: 0, settled: false }] });
+    expect(copy.welcome).toMatchObject({ ok: { tasks: [] } });
+    host.openSocket();
+    expect([host.coordinator.tasks.size, host.pending("/queue")]).toEqual([0, []]);
   });
 });
 

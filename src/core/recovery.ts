@@ -219,7 +219,8 @@ function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredSe
  * the POST is never repeated, for nobody knows whether it went out.
  */
 export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
-  if (known.settled || known.promptId === undefined || c.tasks.has(known.taskId)) return;
+  if (known.settled || known.promptId === undefined) return;
+  if (c.tasks.has(known.taskId) || c.dismissed.has(known.taskId)) return;
   const { promptId, serverId } = known;
   const candidates = [...tab.servers.values()].filter(({ id }) => serverId === undefined || id === serverId);
   if (candidates.length === 0 || candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId)))

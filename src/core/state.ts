@@ -49,6 +49,8 @@ export interface Coordinator {
   readonly twins: { seen: number; removed: number };
   /** Tasks that were dismissed here last: a former host that was held up may journal one of them anew. */
   readonly dismissed: Set<string>;
+  /** Former hosts' client ids that a socket of ours was opened under. */
+  readonly inherited: Set<string>;
 
   /** Pages whose hello waits for the journal, and whether they went into the back/forward cache meanwhile. */
   readonly arriving: Map<PortKey, { suspended: boolean }>;
