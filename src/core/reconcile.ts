@@ -61,7 +61,7 @@ export function surveyAnswered(
     const places = new Map<string, { readonly place: number; readonly number: number }>();
     for (const [index, { promptId, number }] of queue.pending.entries())
       if (!places.has(promptId)) places.set(promptId, { place: index + queue.running.length, number });
-    findTwins(c, server, queue);
+    findTwins(c, server, queue, purpose.startedAt);
     for (const task of openTasksAt(c, server)) {
       const number = running.get(task.promptId);
       const waiting = places.get(task.promptId);

@@ -58,4 +58,16 @@ describe("a second item under an id of ours", () => {
     host.say(...runOf(promptId), { type: "execution_start", promptId });
     expect(orders(host)).toEqual([]);
   });
+
+  test("is not what an answer names that was asked for before the first had ended, and came late", () => {
+    const { host, promptId } = accepted();
+    host.pass(6_000);
+    host.say(...runOf(promptId));
+    host.pass(20);
+    answerQueue(host, [promptId], []);
+    expect([host.coordinator.twins.seen, orders(host)]).toEqual([0, []]);
+    host.pass(3_000);
+    answerQueue(host, [promptId], []);
+    expect([host.coordinator.twins.seen, orders(host).length]).toEqual([1, 1]);
+  });
 });

@@ -11,8 +11,15 @@ const lookAgainMs = 2_000;
 /**
  * ComfyUI does not deduplicate, and Chromium itself repeats a POST when a reused connection is reset before
  * any answer, unseen by `fetch`. So the queue is looked through for second items under an id of ours.
+ *
+ * @param askedAt when the queue was asked for
  */
-export function findTwins(c: Coordinator, server: Server, { running, pending }: Queue): void {
+export function findTwins(
+  c: Coordinator,
+  server: Server,
+  { running, pending }: Queue,
+  askedAt: number,
+): void {
   const counts = new Map<string, number>();
   for (const { promptId } of [...running, ...pending]) counts.set(promptId, (counts.get(promptId) ?? 0) + 1);
   const waiting = new Set(pending.map(({ promptId }) => promptId));
@@ -23,6 +30,11 @@ export function findTwins(c: Coordinator, server: Server, { running, pending }: 
     if (!task || task.registered || isOnItsWay(task)) continue;
     const over = task.stage.at === "settled";
     if (count < (over ? 1 : 2)) continue;
+    // Asked before it ended, this may be the first run: whether it is shows the next time.
+    if (count === 1 && task.lastNewsAt > askedAt) {
+      twinAnswered(c, server);
+      continue;
+    }
     left.delete(task.id);
     remove(c, server, task, waiting.has(promptId));
   }
