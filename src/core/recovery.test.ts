@@ -104,6 +104,19 @@ describe("a task whose host died", () => {
       expect(posts(host)).toEqual([]);
     });
 
+    test("is not sent to the one server that its tab names so far, where it was told that another one took it", () => {
+      const { journal, anna } = former();
+      const { taskId, promptId } = anna.submit("portrait");
+      const host = successor(journal);
+      const known = { taskId, promptId, serverId: other.id, lastSeq: 9, settled: false };
+      const again = host.tab("anna", { tasks: [known], losses: "epoch-1" });
+      host.openSocket();
+      nobodyKnows(host, 80_000);
+      expect(posts(host)).toEqual([]);
+      again.call({ method: "addServers", servers: [other] });
+      expect(again.heard(taskId)).toContain("accepted");
+    });
+
     test("is sent once nobody knows it for a minute", () => {
       const { host, again, taskId, promptId } = next();
       nobodyKnows(host, 59_000);
@@ -632,6 +645,32 @@ describe("a task that only its tab remembers", () => {
       if (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
     }
     expect(anna.heard("task-portrait")).toContain("accepted");
+  });
+
+  test("is looked for at the server that took it as soon as a page names that, and nowhere before", () => {
+    const host = successor(journalModel());
+    const known = { ...remembered, serverId: other.id };
+    const anna = host.tab("anna", { servers: [], tasks: [known] });
+    expect(anna.welcome).toMatchObject({ ok: { tasks: [{ taskId: known.taskId, status: "submitting" }] } });
+    anna.call({ method: "addServers", servers: [comfy] });
+    host.openSocket();
+    nobodyKnows(host, 90_000);
+    expect(anna.heard(known.taskId)).toEqual([]);
+    anna.call({ method: "addServers", servers: [other] });
+    host.openSocket(other);
+    host.pass(1_000);
+    expect(anna.heard(known.taskId)).toContain("accepted");
+    expect(host.pending("/queue").map(({ server }) => server)).toEqual([other.key]);
+  });
+
+  test("is looked for where a later page of its tab names servers, and the first one named none", () => {
+    const host = successor(journalModel());
+    host.tab("anna", { servers: [], tasks: [remembered] });
+    const anna = host.tab("anna", { tasks: [remembered] });
+    host.openSocket();
+    host.pass(1_000);
+    host.reply("/queue", queueOf([], [remembered.promptId]));
+    expect(anna.heard(remembered.taskId)).toContain("accepted");
   });
 
   test("is lost, and soon, where a server had told the tab that it took it", () => {

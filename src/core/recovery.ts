@@ -77,7 +77,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     if (known?.settled) writeJournal(c, task, { for: "progress", task: task.id });
   } else {
     takeUp(c, tab, task, entry);
-    task.unmet = wasSent && task.stage.at === "waiting";
+    task.unmet ||= wasSent && task.stage.at === "waiting";
   }
 }
 
@@ -110,11 +110,15 @@ function claimBack(
   const claims = entry.generation - mine.generation;
   mine.generation = entry.generation;
   if (mine.stage.at === "waiting") {
-    const wasSent = (claims > 1 || mine.unmet) && wasPerhapsSent(c, entry, known);
+    // Without its workflow it waits for nothing but its server's name.
+    const wasSent =
+      mine.workflow === undefined || ((claims > 1 || mine.unmet) && wasPerhapsSent(c, entry, known));
     mine.candidates = candidatesOf(tab, entry);
-    mine.unmet = wasSent && mine.candidates.length === 0;
-    if (wasSent && !mine.unmet) seek(c, mine, known);
-    else wait(c, mine);
+    if (wasSent) seek(c, mine, known);
+    else {
+      mine.unmet = false;
+      wait(c, mine);
+    }
   }
   if (claims > 1) mine.seq = Math.max(mine.seq, entry.seq) + claims * seqGap;
   countOn(mine, known);
@@ -221,10 +225,9 @@ function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredSe
 export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   if (known.settled || known.promptId === undefined) return;
   if (c.tasks.has(known.taskId) || c.dismissed.has(known.taskId)) return;
-  const { promptId, serverId } = known;
-  const candidates = [...tab.servers.values()].filter(({ id }) => serverId === undefined || id === serverId);
-  if (candidates.length === 0 || candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId)))
-    return;
+  const { promptId } = known;
+  const candidates = candidatesFor(tab, {});
+  if (candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId))) return;
   const task = newTask(c, tab, {
     id: known.taskId,
     promptId,
@@ -242,15 +245,17 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
 
 /** Only the tab knows of it, or of its POST. */
 function seek(c: Coordinator, task: Task, known: KnownTask | undefined): void {
-  const { serverId, settled } = known ?? {};
+  // One that its tab has not named yet is remembered until it does.
+  const serverId = known?.serverId ?? (task.unmet ? task.serverId : undefined);
   task.adopted = true;
   task.quarantineUntil = c.moment.now + quarantineMs;
   // Under which client id it went out is known for one server only.
   task.clientId = undefined;
-  if (settled) task.workflow = undefined;
+  if (known?.settled) task.workflow = undefined;
   const its = task.candidates.filter(({ id }) => id === serverId);
-  if (its.length > 0) task.candidates = its;
+  if (serverId !== undefined) task.candidates = its;
   lookAround(c, task);
+  if (task.unmet) task.serverId = serverId;
   // A server is remembered only with its word that it took the prompt.
   if (its.length > 0) markAccepted(c, task);
   pursueCancel(c, task);
@@ -261,14 +266,14 @@ export function seekUnmet(c: Coordinator, tab: Tab): void {
   for (const task of c.tasks.values()) {
     if (!task.unmet || task.tabId !== tab.tabId || task.stage.at !== "waiting") continue;
     task.candidates = candidatesFor(tab, task.submission ?? {});
-    task.unmet = task.candidates.length === 0;
-    if (!task.unmet) seek(c, task, undefined);
+    if (task.candidates.length > 0) seek(c, task, undefined);
   }
 }
 
 /** It may be at any of these servers, or nowhere. */
 function lookAround(c: Coordinator, task: Task): void {
   const [first] = task.candidates;
+  task.unmet = !first;
   if (!first) return;
   task.stage = { at: "queued" };
   task.suspicion = "socket-broke";

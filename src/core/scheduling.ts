@@ -190,7 +190,7 @@ export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
  */
 function sayWhyItWaits(c: Coordinator, task: Task): void {
   const { candidates, tabId } = task;
-  const isLocked = candidates.every(({ key }) => isLockedFor(c, tabId, key));
+  const isLocked = candidates.length > 0 && candidates.every(({ key }) => isLockedFor(c, tabId, key));
   const why =
     candidates.map(({ key }) => c.servers.get(key)?.error?.message).find(Boolean) ??
     (isLocked ? "another tab has locked it." : undefined);
