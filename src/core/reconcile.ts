@@ -4,7 +4,7 @@ import { finishAsHeard, finishFromHistory } from "./endings.ts";
 import type { HttpAnswer } from "./facts.ts";
 import { probeHearing } from "./hearing.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
-import { adoptElsewhere } from "./recovery.ts";
+import { adoptElsewhere, askOthers } from "./recovery.ts";
 import { lookUpFailed, lookUpSucceeded } from "./scheduling.ts";
 import { openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
@@ -52,9 +52,9 @@ export function surveyAnswered(
   if (!queue) {
     lookUpFailed(c, server);
     // It may be too long to be read, with the others' graphs in it. What has ended is in the history all the same.
-    if (server.connection.at === "open")
-      for (const task of openTasksAt(c, server))
-        if (!isOnItsWay(task)) lookUpHistory(c, server, task, notAsked);
+    for (const task of openTasksAt(c, server))
+      if (server.connection.at !== "open") askOthers(c, task, everyMs.failed);
+      else if (!isOnItsWay(task)) lookUpHistory(c, server, task, notAsked);
   } else {
     lookUpSucceeded(c, server);
     const running = new Map(queue.running.map(({ promptId, number }) => [promptId, number]));
@@ -136,12 +136,14 @@ export function historyAnswered(
   server.survey.active -= 1;
   startLookUps(c, server);
   const task = c.tasks.get(purpose.task);
-  if (!task || isOver(task) || task.promptId !== purpose.promptId) return;
+  if (!task || isOver(task) || task.promptId !== purpose.promptId || task.serverKey !== server.key) return;
   const read = "status" in answer && answer.status === 200;
   const entry = read ? readHistory(answer.text, purpose.promptId) : undefined;
   // A failed look-up is "unknown", never "gone".
-  if (entry === undefined) surveySoon(c, server, 2_000);
-  else if (entry === "unknown") missed(c, server, task, purpose.askedAt);
+  if (entry === undefined) {
+    surveySoon(c, server, 2_000);
+    askOthers(c, task, everyMs.failed);
+  } else if (entry === "unknown") missed(c, server, task, purpose.askedAt);
   else if (framesAreComing(c, server, task)) surveySoon(c, server, framesLagMs.silent);
   else finishFromHistory(c, server, task, entry);
 }

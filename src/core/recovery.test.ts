@@ -647,6 +647,33 @@ describe("a task that only its tab remembers", () => {
     expect(anna.heard("task-portrait")).toContain("accepted");
   });
 
+  test("is found at the second of two servers though the first one never answers", () => {
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { servers: [comfy, other], tasks: [remembered] });
+    host.openSocket(other);
+    for (let waited = 0; waited < 30_000 && !anna.heard().includes("accepted"); waited += 500) {
+      host.pass(500);
+      for (const { server } of host.pending("/queue"))
+        host.reply("/queue", server === comfy.key ? { failure: "network" } : queueOf([remembered.promptId]));
+    }
+    expect(anna.heard(remembered.taskId)).toContain("accepted");
+  });
+
+  test("is given up by no round of questions in which one of its servers did not answer", () => {
+    const host = successor(journalModel());
+    const anna = host.tab("anna", { servers: [comfy, other], tasks: [remembered] });
+    host.openSocket(other);
+    const answers = (): void => {
+      for (const { server } of host.pending("/queue"))
+        host.reply("/queue", server === comfy.key ? { failure: "network" } : queueOf([]));
+      while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
+    };
+    for (const until = host.now + 150_000; host.now < until; answers()) host.pass(500);
+    expect(anna.heard(remembered.taskId)).not.toContain("failed");
+    nobodyKnows(host, host.now + 20_000);
+    expect(anna.heard(remembered.taskId).at(-1)).toBe("failed");
+  });
+
   test("is looked for at the server that took it as soon as a page names that, and nowhere before", () => {
     const host = successor(journalModel());
     const known = { ...remembered, serverId: other.id };

@@ -271,32 +271,32 @@ export function seekUnmet(c: Coordinator, tab: Tab): void {
 }
 
 /** It may be at any of these servers, or nowhere. */
-function lookAround(c: Coordinator, task: Task): void {
+function lookAround(c: Coordinator, task: Task, inMs = 0): void {
   const [first] = task.candidates;
   task.unmet = !first;
   if (!first) return;
   task.stage = { at: "queued" };
   task.suspicion = "socket-broke";
   task.roundAt = c.moment.now;
-  lookAt(c, task, first);
+  lookAt(c, task, first, inMs);
 }
 
-function lookAt(c: Coordinator, task: Task, declared: DeclaredServer): void {
+function lookAt(c: Coordinator, task: Task, declared: DeclaredServer, inMs: number): void {
   leaveServer(c, task);
   task.misses = 0;
   bindTo(c, task, declared);
-  surveySoon(c, serverFor(c, declared), 0);
+  surveySoon(c, serverFor(c, declared), inMs);
 }
 
 /**
  * This server does not know it: its servers are asked in turn, and all of them once more when no POST of the
  * former host can be on its way any longer.
  */
-export function adoptElsewhere(c: Coordinator, task: Task): void {
+export function adoptElsewhere(c: Coordinator, task: Task, inMs = 0): void {
   const { candidates } = task;
   const next = candidates[candidates.findIndex(({ key }) => key === task.serverKey) + 1];
-  if (next) lookAt(c, task, next);
-  else if (task.roundAt < task.quarantineUntil) lookAround(c, task);
+  if (next) lookAt(c, task, next, inMs);
+  else if (task.roundAt < task.quarantineUntil) lookAround(c, task, inMs);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (task.workflow === undefined || task.posts > 1)
     settle(c, task, failed("host-lost", "Its host died, and no server has it: submit it again."));
@@ -306,6 +306,15 @@ export function adoptElsewhere(c: Coordinator, task: Task): void {
     task.lastLoss = c.losses.at(-1);
     wait(c, task);
   }
+}
+
+/** Where its server does not say, others that can be reached are asked meanwhile; this round decides nothing. */
+export function askOthers(c: Coordinator, task: Task, inMs: number): void {
+  const isThere = ({ key }: DeclaredServer): boolean =>
+    key !== task.serverKey && c.servers.get(key)?.connection.at === "open";
+  if (!isSought(task) || !task.candidates.some(isThere)) return;
+  task.quarantineUntil = Math.max(task.quarantineUntil, c.moment.now + 1);
+  adoptElsewhere(c, task, inMs);
 }
 
 /**
