@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { comfy, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 
 function waiting() {
   const host = scriptedHost();
@@ -64,5 +64,19 @@ describe("a socket that says nothing while tasks are open", () => {
     host.openSocket();
     host.pass(600_000);
     expect(host.pending("/prompt")).toHaveLength(0);
+  });
+
+  test("is doubted also where the app has posted them itself", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.pass(60_000);
+    const registration = { taskId: "t", serverId: comfy.id, promptId: "own" };
+    anna.call({ method: "register", registration });
+    for (let probes = 0; probes < 2; probes += 1) {
+      host.pass(5_100);
+      counts(host, 1);
+    }
+    expect(openings(host)).toHaveLength(2);
   });
 });

@@ -7,6 +7,7 @@ import { cancelTask } from "./cancel.ts";
 import { connect, reachServers, releaseIfUnwanted } from "./connection.ts";
 import { answer, deliver, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
+import { watchHearing } from "./hearing.ts";
 import type { JournalEntry } from "./journal.ts";
 import { lockServer, locksOf, pageLeft, reclaimLocks, unlockServer } from "./locks.ts";
 import { surveySoon } from "./look-up.ts";
@@ -217,6 +218,7 @@ function register(
   connect(c, server);
   writeJournal(c, task, { for: "progress", task: task.id });
   claimUnclaimed(c, server, task);
+  watchHearing(c, server);
   surveySoon(c, server, 0);
   answer(c, call, { ok: snapshotOf(task) });
 }
