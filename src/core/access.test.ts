@@ -164,6 +164,16 @@ describe("credentials", () => {
   });
 });
 
+test("a prompt whose refusal comes after the tab has another account goes out under that", () => {
+  const { host, anna } = opened();
+  const own = declared(comfy.url, { key: `${comfy.url} ben` as never });
+  anna.submit("portrait");
+  renew(anna, own);
+  host.openSocket(own);
+  host.reply("/prompt", login);
+  expect(host.pending("/prompt").map(({ server }) => server)).toEqual([own.key]);
+});
+
 describe("a server whose answers this page may not read", () => {
   function unread() {
     const { host, anna } = opened();

@@ -245,6 +245,9 @@ export function sendWaiting(c: Coordinator): void {
 /** Puts it among those that wait; it is sent in this step if it is its turn. For the others it changes nothing. */
 export function wait(c: Coordinator, task: Task): void {
   task.stage = { at: "waiting" };
+  // While it was on its way, its tab may have got another account.
+  const servers = c.tabs.get(task.tabId)?.servers;
+  task.candidates = task.candidates.map((one) => servers?.get(one.id) ?? one);
   if (choose(c, wishOf(c, task))) c.sendWaiting = true;
   else keepWaiting(c, [task]);
 }
