@@ -725,6 +725,17 @@ describe("a host that lost a task to another one", () => {
     expect(posts(second)[0]?.body).toContain(promptId);
   });
 
+  test("lets go of its server, where it has nothing else to do", () => {
+    const { journal, host, anna } = former();
+    host.openSocket();
+    const { promptId } = anna.submit("portrait");
+    accept(host, promptId);
+    host.take({ type: "tab-gone", port: anna.port });
+    successor(journal).tab("anna");
+    host.say(...runOf(promptId));
+    expect([host.coordinator.tasks.size, host.coordinator.sockets.size]).toEqual([0, 0]);
+  });
+
   test("does not post what the other one has sent, though it takes the page for its own still", () => {
     const journal = journalModel();
     const first = scriptedHost({ journal, journalKind: "indexeddb" });

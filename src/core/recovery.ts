@@ -4,11 +4,12 @@ import type { KnownTask } from "../protocol/session-api.ts";
 import { defaultDepth } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { newCancel, pursueCancel } from "./cancel.ts";
+import { releaseIfUnwanted } from "./connection.ts";
 import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
-import { bindTo, isSought, serverFor } from "./servers.ts";
+import { bindTo, isSought, serverFor, serverOf } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
 import { candidatesFor, isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
@@ -330,8 +331,11 @@ export function superseded(
   const again = purpose.for === "adoption" ? { for: "progress" as const, task: task.id } : purpose;
   // Our own claim came between: the write only carries the old number.
   if (generation < task.generation) writeJournal(c, task, again);
-  else if (!tab || (tab.ports.size === 0 && tab.claiming === 0)) handOver(c, task);
-  else {
+  else if (!tab || (tab.ports.size === 0 && tab.claiming === 0)) {
+    const server = serverOf(c, task);
+    handOver(c, task);
+    if (server) releaseIfUnwanted(c, server);
+  } else {
     const { tabId, secret: tabSecret } = tab;
     tab.claiming += 1;
     tab.heldWrites.push(again);
