@@ -164,4 +164,13 @@ describe("an ended task", () => {
     expect(host.coordinator.tasks.has(taskId)).toBe(false);
     expect(host.effects.some((effect) => effect.do === "expire-journal")).toBe(true);
   });
+
+  test("is the last that is known of its tab, where that has gone", () => {
+    const { host, anna, promptId } = running();
+    host.take({ type: "host-started" });
+    host.say({ type: "execution_success", promptId }, { type: "executing", promptId, nodeId: null });
+    host.take({ type: "tab-gone", port: anna.port });
+    host.pass(25 * 60 * 60_000);
+    expect(host.coordinator.tabs.size).toBe(0);
+  });
 });

@@ -81,6 +81,9 @@ export function expire(c: Coordinator): void {
   const before = c.moment.wall - settledForMs;
   for (const task of [...c.tasks.values()])
     if (task.stage.at === "settled" && task.stage.atWall < before) forgetTask(c, task);
+  // Nobody is to come back for anything.
+  for (const tab of c.tabs.values())
+    if (tab.ports.size + tab.claiming === 0 && tasksOf(c, tab).length === 0) c.tabs.delete(tab.tabId);
   c.effects.push({ do: "expire-journal", before, ...settledLimit });
   setTimer(c, { at: c.moment.now + expireEveryMs, timer: "expire" });
 }
