@@ -528,3 +528,16 @@ describe("a task that nobody knows any more", () => {
     expect(host.pending(/history/)[0]?.path).toBe("/history/a%2F%EF%BF%BD");
   });
 });
+
+test("a task that runs and says nothing is stalled, also where others go on queueing up behind it", () => {
+  const { host, anna, promptId, taskId } = started();
+  for (let more = 1; more <= 10; more += 1) {
+    host.pass(30_000);
+    host.say(length(1 + more));
+    while (host.pending("/queue").length > 0) host.reply("/queue", queue([promptId]));
+    while (host.pending("/prompt").length > 0)
+      host.reply("/prompt", { exec_info: { queue_remaining: 1 + more } });
+  }
+  expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
+  expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+});

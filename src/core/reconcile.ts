@@ -94,7 +94,7 @@ function paceOf(c: Coordinator, server: Server): "queued" | "running" | "unheard
 }
 
 function watchForStall(c: Coordinator, server: Server, task: Task): void {
-  const quietSince = Math.max(task.lastNewsAt, server.queueChangedAt);
+  const quietSince = Math.max(task.lastNewsAt, server.queueFellAt);
   if (task.stalled || c.moment.now - quietSince < stalledMs) return;
   task.stalled = true;
   warn(

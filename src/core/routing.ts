@@ -197,7 +197,8 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
   const before = server.queueRemaining;
   if (before === queueRemaining) return;
   server.queueRemaining = queueRemaining;
-  server.queueChangedAt = c.moment.now;
+  // One more prompt that waits is no sign that anything goes on.
+  if (before === undefined || queueRemaining < before) server.queueFellAt = c.moment.now;
   announceServer(c, server);
   if (before === undefined || queueRemaining > before) return;
   const fall = before - queueRemaining;

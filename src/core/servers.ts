@@ -47,7 +47,7 @@ export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): 
     socketsOpened: 0,
     attempt: 0,
     queueRemaining: undefined,
-    queueChangedAt: c.moment.now,
+    queueFellAt: c.moment.now,
     hearing: { lastAt: c.moment.now, probe: undefined, differsSince: undefined, rotations: 0 },
     version: undefined,
     abilities: undefined,

@@ -127,7 +127,7 @@ export interface Server {
   /** The attempt to go on with when a connection that never proved itself is lost. */
   attempt: number;
   queueRemaining: number | undefined;
-  queueChangedAt: number;
+  queueFellAt: number;
   hearing: Hearing;
   version: string | undefined;
   abilities: Abilities | undefined;
