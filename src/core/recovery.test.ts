@@ -647,6 +647,15 @@ describe("a task that only its tab remembers", () => {
     expect(anna.heard("task-portrait")).toContain("accepted");
   });
 
+  test("is looked for only for so long also where its tab names one server twice", () => {
+    const host = successor(journalModel());
+    const twice = declared(comfy.url, { id: "the same" });
+    const anna = host.tab("anna", { servers: [comfy, twice], tasks: [remembered] });
+    host.openSocket();
+    nobodyKnows(host, 75_000);
+    expect(anna.heard(remembered.taskId).at(-1)).toBe("failed");
+  });
+
   test("is found at the second of two servers though the first one never answers", () => {
     const host = successor(journalModel());
     const anna = host.tab("anna", { servers: [comfy, other], tasks: [remembered] });

@@ -295,7 +295,10 @@ function lookAt(c: Coordinator, task: Task, declared: DeclaredServer, inMs: numb
  */
 export function adoptElsewhere(c: Coordinator, task: Task, inMs = 0): void {
   const { candidates } = task;
-  const next = candidates[candidates.findIndex(({ key }) => key === task.serverKey) + 1];
+  // A tab may name one server twice.
+  const keys: Task["serverKey"][] = [...new Set(candidates.map(({ key }) => key))];
+  const following = keys[keys.indexOf(task.serverKey) + 1];
+  const next = candidates.find(({ key }) => key === following);
   if (next) lookAt(c, task, next, inMs);
   else if (task.roundAt < task.quarantineUntil) lookAround(c, task, inMs);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
