@@ -190,6 +190,16 @@ describe("a prompt that the app posted itself", () => {
     });
   });
 
+  test("of another tab is not found under another account either", () => {
+    const { host, portrait } = annaRuns();
+    const own = declared("http://comfy.test", { key: "http://comfy.test carl" as never });
+    const carl = host.tab("carl", { servers: [own] });
+    const registration = { taskId: "c", serverId: own.id, promptId: portrait };
+    expect(carl.call({ method: "register", registration }).answer).toMatchObject({
+      error: { code: "not-found" },
+    });
+  });
+
   test("of another tab is not found, as if it had never been", () => {
     const { host, ben, portrait } = annaRuns();
     const registration = { taskId: "b", serverId: "http://comfy.test", promptId: portrait };

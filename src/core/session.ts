@@ -197,7 +197,7 @@ function register(
     return;
   }
   const server = serverFor(c, declared);
-  const owner = c.tasks.get(server.routes.get(promptId) ?? taskId);
+  const owner = c.tasks.get(ownerAt(c, server.url, promptId) ?? taskId);
   if (owner) {
     // Another tab's prompt looks exactly like one that nobody has ever heard of.
     if (owner.tabId !== tab.tabId || owner.promptId !== promptId)
@@ -221,6 +221,13 @@ function register(
   watchHearing(c, server);
   surveySoon(c, server, 0);
   answer(c, call, { ok: snapshotOf(task) });
+}
+
+/** Of another account's, too: it is the same prompt. */
+function ownerAt(c: Coordinator, url: string, promptId: string): string | undefined {
+  for (const server of c.servers.values())
+    if (server.url === url && server.routes.has(promptId)) return server.routes.get(promptId);
+  return undefined;
 }
 
 function withOwnTask(
