@@ -473,6 +473,22 @@ describe("a task that nobody knows any more", () => {
     expect(codes.includes("outputs-dropped")).toBe(type === "succeeded");
   });
 
+  test("and whose end was heard, but not which, is lost where somebody has cleared the history", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    const registration = { taskId: "t", serverId: comfy.id, promptId: "own" };
+    anna.call({ method: "register", registration });
+    host.say(over("own"));
+    for (let times = 1; times <= 20; times += 1) {
+      host.say(length(0));
+      host.pass(1_000);
+      while (host.pending("/queue").length > 0) host.reply("/queue", queue([]));
+      while (host.pending("/history/own").length > 0) host.reply("/history/own", {});
+    }
+    expect(anna.heard("t").at(-1)).toBe("lost");
+  });
+
   test("is lost where its server died between execution_success and the end: no history was written", () => {
     const setting = started();
     const { host, anna, promptId } = setting;

@@ -15,6 +15,9 @@ export function finishFromFrames(c: Coordinator, server: Server, task: Task, soc
   if (!sawAll || verdict === undefined || (verdict === "success" && task.outputsIncomplete)) {
     task.witness = undefined; // it has said all it will
     task.endHeard = true;
+    // Where no history has it either, it is gone: it was not several servers.
+    task.suspicion ??= "queue-fell";
+    task.suspectedAt = c.moment.now;
     lookUpHistory(c, server, task, c.moment.now);
   } else finishAs(c, server, task, verdict);
 }
