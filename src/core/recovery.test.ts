@@ -56,6 +56,21 @@ describe("a task whose host died", () => {
     expect(again.heard(taskId).at(-1)).toBe("succeeded");
   });
 
+  test("that was about to go to a server which went away just then goes to another one", () => {
+    const other = declared("http://other.test");
+    const { journal, host: first } = former();
+    const ben = first.tab("ben", { servers: [comfy, other] });
+    first.openSocket();
+    first.holdJournal();
+    ben.submit("portrait");
+    first.closeSocket();
+    first.releaseJournal();
+    const host = successor(journal);
+    host.tab("ben", { servers: [comfy, other] });
+    host.openSocket(other);
+    expect(posts(host)).toMatchObject([{ server: other.key }]);
+  });
+
   test("before the one server was there that it is for goes there as soon as its page names it", () => {
     const other = declared("http://other.test");
     const { journal, host: first } = former();

@@ -288,6 +288,8 @@ function uncommit(c: Coordinator, task: Task): void {
   }
   leaveServer(c, task);
   task.clientId = undefined;
+  // The next host would look for it there.
+  writeJournal(c, task, { for: "progress", task: task.id });
   wait(c, task);
 }
 
