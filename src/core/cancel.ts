@@ -28,14 +28,12 @@ export function cancelTask(c: Coordinator, task: Task, call: CallKey): void {
     return;
   }
   // Who asks again waits no longer than who has asked first.
-  if (!task.cancel?.calls.length)
-    setTimer(c, {
-      at: c.moment.now + answerAfterMs,
-      timer: "cancel-deadline",
-      task: task.id,
-    });
+  if (!task.cancel?.calls.length) answerInTime(c, task);
   stopTask(c, task, call);
 }
+
+export const answerInTime = (c: Coordinator, { id }: Task): void =>
+  setTimer(c, { at: c.moment.now + answerAfterMs, timer: "cancel-deadline", task: id });
 
 /** @param call who waits for it, if anybody does */
 export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {

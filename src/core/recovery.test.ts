@@ -885,6 +885,19 @@ describe("a host that lost a task to another one", () => {
     expect(first.pending(/cancel$/)).toHaveLength(1);
   });
 
+  test("answers a cancellation in time also where the other one has sent the task meanwhile", () => {
+    const { journal, host, anna } = former();
+    const { taskId } = anna.submit("portrait");
+    const other = successor(journal);
+    other.tab("anna");
+    other.openSocket();
+    expect(posts(other)).toHaveLength(1);
+    const cancelled = anna.call({ method: "cancel", taskId });
+    expect(host.coordinator.tasks.get(taskId)?.stage.at).toBe("unsure");
+    host.pass(31_000);
+    expect(cancelled.answer).toEqual({ ok: false });
+  });
+
   test("knows that its owner has cancelled it there", () => {
     const journal = journalModel();
     const first = scriptedHost({ journal, journalKind: "indexeddb" });

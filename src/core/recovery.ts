@@ -3,7 +3,7 @@ import { isEnding } from "../protocol/mailbox.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import { defaultDepth } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
-import { newCancel, pursueCancel } from "./cancel.ts";
+import { answerInTime, newCancel, pursueCancel } from "./cancel.ts";
 import { releaseIfUnwanted } from "./connection.ts";
 import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
@@ -387,4 +387,6 @@ function mayHaveBeenSent(c: Coordinator, tab: Tab, task: Task, entry: JournalEnt
   task.clientId = entry.clientId;
   bindTo(c, task, serverFrom(tab, entry));
   unsure(c, task, "by another host");
+  // With the ending that it would have had here the deadline was gone.
+  if (task.cancel?.calls.length) answerInTime(c, task);
 }
