@@ -557,3 +557,18 @@ test("a task that runs and says nothing is stalled, also where others go on queu
   expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
   expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
 });
+
+test("a task that has had as many warnings as it may have is told all the same that it is stalled, and can be dismissed", () => {
+  const { host, anna, promptId, taskId } = started();
+  for (let node = 1; node <= 100; node += 1) {
+    const blocked = { ...failure, nodeId: `${node}`, exceptionType: "ExecutionBlocked" };
+    host.say({ type: "execution_error", promptId, blocked: true, failure: blocked });
+  }
+  for (let waited = 0; waited < 300; waited += 10) {
+    host.pass(10_000);
+    while (host.pending("/queue").length > 0) host.reply("/queue", queue([promptId]));
+    while (host.pending("/prompt").length > 0) host.reply("/prompt", { exec_info: { queue_remaining: 0 } });
+  }
+  expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
+  expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+});

@@ -19,7 +19,7 @@ import { silentPages } from "./silence.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
 import { newTab } from "./tabs.ts";
-import { forgetTask, isOver, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
+import { forgetTask, isAdrift, isOver, snapshotOf, writeHeld, writeJournal } from "./task-lifecycle.ts";
 
 /** More hosts than anybody has whose tasks are still to be told. */
 const mostLosses = 64;
@@ -262,8 +262,6 @@ function dismiss(c: Coordinator, task: Task, call: CallKey): void {
   answer(c, call, { ok: null });
   if (server) releaseIfUnwanted(c, server);
 }
-
-const isAdrift = (code: string): boolean => code === "stalled" || code === "not-one-server";
 
 function allowTransfer(c: Coordinator, tab: Tab, port: PortKey, call: CallKey, serverId?: string): void {
   const declared: DeclaredServer | undefined =

@@ -61,10 +61,13 @@ export function warn(
   message: string,
   more: { nodeId?: string; details?: unknown } = {},
 ): void {
-  if (task.warnings >= warningLimit) return;
+  if (task.warnings >= warningLimit && !isAdrift(code)) return;
   task.warnings += 1;
   emit(c, task, { type: "warning", code, message, ...more });
 }
+
+/** Under these the owner may dismiss what has not ended. */
+export const isAdrift = (code: WarningCode): boolean => code === "stalled" || code === "not-one-server";
 
 export const warnOfMemory = (c: Coordinator, task: Task): void =>
   warn(
