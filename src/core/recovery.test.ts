@@ -71,6 +71,19 @@ describe("a task whose host died", () => {
     expect(posts(host)).toMatchObject([{ server: other.key }]);
   });
 
+  test("whose files are at a server goes to no other, also where its page names that later", () => {
+    const other = declared("http://other.test");
+    const { journal, host: first } = former();
+    first.tab("ben", { servers: [comfy, other] }).submit("portrait", { filesAt: [other.id] });
+    const host = successor(journal);
+    const ben = host.tab("ben");
+    host.openSocket();
+    expect(posts(host)).toEqual([]);
+    ben.call({ method: "addServers", servers: [other] });
+    host.openSocket(other);
+    expect(posts(host)).toMatchObject([{ server: other.key }]);
+  });
+
   test("before the one server was there that it is for goes there as soon as its page names it", () => {
     const other = declared("http://other.test");
     const { journal, host: first } = former();

@@ -61,13 +61,13 @@ function narrowed(
   filesAt: readonly string[],
   affinity: Wish["affinity"],
 ): [readonly DeclaredServer[], string?] {
-  if (candidates.length === 1) return [candidates, "the only one that it may use"];
+  // Nothing brings a file to another server. Its tab may name that later.
+  const holders = candidates.filter(({ id }) => filesAt.length === 0 || filesAt.includes(id));
+  if (candidates.length === 1) return [holders, "the only one that it may use"];
   const locked = lockedBy(c, tab?.tabId ?? "");
-  // No lock brings a file to another server.
-  const holders = candidates.filter(({ id }) => filesAt.includes(id));
-  const own = (holders.length > 0 ? holders : candidates).filter(({ key }) => locked.has(key));
+  const own = holders.filter(({ key }) => locked.has(key));
   if (own.length > 0) return [own, "the tab has locked it"];
-  if (holders.length > 0) return [holders, "it has the uploaded files"];
+  if (filesAt.length > 0) return [holders, "it has the uploaded files"];
   const last = affinity === "tab" && candidates.filter(({ key }) => key === tab?.lastServer);
   if (last && last.length > 0) return [last, "affinity: the tab's last task went there"];
   return [candidates];
