@@ -71,6 +71,8 @@ export function surveyAnswered(
         watchForStall(c, server, task);
       } else if (waiting) {
         found(c, server, task, waiting.number, purpose.startedAt);
+        // About to be sent once more, and there by now.
+        if (task.stage.at === "committing") markAccepted(c, task);
         markQueued(c, task, waiting.place);
       } else if (!isOnItsWay(task) && task.lastNewsAt <= purpose.startedAt) {
         lookUpHistory(c, server, task, queue.isWhole ? purpose.startedAt : notAsked);

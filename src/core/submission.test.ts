@@ -157,6 +157,29 @@ describe("a POST without a clear answer", () => {
     expect(anna.taskEvents().at(-1)).toMatchObject({ type: "failed", error: { code: "server-unreachable" } });
   });
 
+  test("is not sent again where the queue has it by then, while the journal is told of that", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    const { promptId, taskId } = anna.submit("portrait");
+    host.reply("/prompt", { failure: "network" });
+    const stage = () => host.coordinator.tasks.get(taskId)?.stage.at;
+    while (stage() === "unsure" && host.now < 90_000) {
+      host.pass(1_000);
+      if (host.now > 59_000) host.holdJournal();
+      if (host.pending("/queue").length) host.reply("/queue", { queue_running: [], queue_pending: [] });
+      if (host.pending(/^\/history/).length) host.reply(/^\/history/, {});
+    }
+    expect(stage()).toBe("committing");
+    host.pass(1_000);
+    host.reply("/queue", { queue_running: [], queue_pending: [[1, promptId, {}, {}, []]] });
+    host.releaseJournal();
+    expect([stage(), host.pending("/prompt").filter(({ method }) => method === "POST")]).toEqual([
+      "queued",
+      [],
+    ]);
+  });
+
   test("is not sent again on the word of look-ups from before the computer slept", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");
