@@ -727,6 +727,15 @@ describe("a task that only its tab remembers", () => {
     expect(host.pending("/queue").map(({ server }) => server)).toEqual([other.key]);
   });
 
+  test("is numbered on above what another page of its tab has heard, also where the journal was wiped", () => {
+    const journal = journalModel();
+    const host = successor(journal);
+    host.tab("anna", { tasks: [remembered] });
+    journal.entries.clear();
+    host.tab("anna", { tasks: [{ ...remembered, lastSeq: 5_000 }] });
+    expect(host.coordinator.tasks.get(remembered.taskId)?.seq).toBeGreaterThan(5_000);
+  });
+
   test("is looked for where a later page of its tab names servers, and the first one named none", () => {
     const host = successor(journalModel());
     host.tab("anna", { servers: [], tasks: [remembered] });

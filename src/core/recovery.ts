@@ -225,7 +225,10 @@ function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredSe
  */
 export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   if (known.settled || known.promptId === undefined) return;
-  if (c.tasks.has(known.taskId) || c.dismissed.has(known.taskId)) return;
+  const mine = c.tasks.get(known.taskId);
+  // Where the journal was wiped, nothing else says what the page has heard elsewhere.
+  if (mine?.tabId === tab.tabId) countOn(mine, known);
+  if (mine || c.dismissed.has(known.taskId)) return;
   const { promptId } = known;
   const candidates = candidatesFor(tab, {});
   if (candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId))) return;
