@@ -180,10 +180,10 @@ export function createSession({
         overwrite,
         original: maskOf && { subfolder: "", type: "output", ...maskOf },
       };
-      if (onProgress) page.transfers.set(transferId, onProgress);
-      const uploaded = await transfer(transferId, signal, (limits) =>
-        page.call<UploadedFile>("upload", [JSON.stringify(request), file], limits),
-      );
+      const uploaded = await transfer(transferId, signal, (limits) => {
+        if (onProgress) page.transfers.set(transferId, onProgress);
+        return page.call<UploadedFile>("upload", [JSON.stringify(request), file], limits);
+      });
       const key = uploadKey(uploaded.input);
       const holders = page.uploads.get(key) ?? new Set();
       page.uploads.set(key, holders.add(uploaded.serverId));

@@ -81,7 +81,8 @@ describe("files", () => {
       abort: () => ({ ok: null }),
     });
     browser.workersAre(() => host.realm);
-    const session = await browser.openPage().connect();
+    const page = browser.openPage();
+    const session = await page.connect();
     const { signal, abort, listening } = countedSignal();
     const transfers = [session.upload(picture, { signal }), session.fetchFile(file, { signal })].map(codeOf);
     await expect.poll(() => host.calls.length).toBe(3);
@@ -90,8 +91,10 @@ describe("files", () => {
     await expect.poll(() => host.calls.slice(3).map(({ method }) => method)).toEqual(["abort", "abort"]);
     const ids = host.calls.slice(1, 3).map(({ args }) => JSON.parse(args[0] ?? "").transferId);
     expect(host.calls.slice(3).map(({ args }) => args[0])).toEqual(ids);
-    expect(await codeOf(session.upload(picture, { signal }))).toBe("aborted");
+    expect(await codeOf(session.upload(picture, { signal, onProgress() {} }))).toBe("aborted");
     expect([host.calls.length, listening()]).toEqual([5, 0]);
+    const [shared] = page.pages.values();
+    expect((await shared?.opening)?.transfers.size).toBe(0);
   });
 
   test("have an address for previews, at their server and with every part encoded", async () => {
