@@ -178,7 +178,7 @@ export function createSession({
         subfolder,
         type,
         overwrite,
-        original: maskOf && { subfolder: "", type: "output", ...maskOf },
+        original: maskOf && { ...maskOf, subfolder: maskOf.subfolder ?? "", type: maskOf.type ?? "output" },
       };
       const uploaded = await transfer(transferId, signal, (limits) => {
         if (onProgress) page.transfers.set(transferId, onProgress);

@@ -97,6 +97,16 @@ describe("files", () => {
     expect((await shared?.opening)?.transfers.size).toBe(0);
   });
 
+  test("that are masks of an image take an undefined place of it for the usual one", async () => {
+    const host = scriptedRealm({ upload: () => ({ error: {} }) });
+    browser.workersAre(() => host.realm);
+    const session = await browser.openPage().connect();
+    const maskOf = { filename: "a.png", subfolder: undefined, type: undefined } as never;
+    await codeOf(session.upload(picture, { maskOf }));
+    const { original } = JSON.parse(host.calls[1]?.args[0] ?? "");
+    expect(original).toEqual({ filename: "a.png", subfolder: "", type: "output" });
+  });
+
   test("have an address for previews, at their server and with every part encoded", async () => {
     const session = await browser.openPage().connect();
     const address = `${main}/view?filename=a%20b%24%26.png&subfolder=x&type=output`;
