@@ -202,6 +202,14 @@ describe("a tab", () => {
     expect(await first.claim()).toBe(true);
   });
 
+  test("is new, and nothing fails for it, where storage is denied and channels are refused, as in Firefox", async () => {
+    const denied = (): never => {
+      throw new DOMException("The operation is insecure.", "SecurityError");
+    };
+    const identity = await claimIdentity({ ...platform(denied), openChannel: denied }, "app");
+    expect([identity.isNew, identity.tabId.length]).toEqual([true, 21]);
+  });
+
   test("sees what its next page has written, and not what it wrote itself", async () => {
     const storage = memoryStorage();
     const page = await claimIdentity(

@@ -71,11 +71,12 @@ export function createIdentity(platform: Platform, name: string): Identity {
       return tasks;
     },
     async claim() {
-      const { locks, openChannel } = platform;
+      const { locks } = platform;
       if (unlock) return true;
       if (!locks) {
-        if (!openChannel) return true;
-        unlock = await askFor(openChannel(identityLock(name, tabId as TabId)), isNew ? 0 : askMs);
+        const channel = opened(platform, identityLock(name, tabId as TabId));
+        if (!channel) return true;
+        unlock = await askFor(channel, isNew ? 0 : askMs);
         return unlock !== undefined;
       }
       // Where locks are refused there are none, and the host tells a duplicate by its original's port.
@@ -150,6 +151,15 @@ const fresh = (): { tabId: string; secret: string; tasks: readonly KnownTask[] }
   secret: nanoid(),
   tasks: [],
 });
+
+/** Firefox refuses channels where it refuses storage, of which a duplicated tab would be a copy. */
+function opened({ openChannel }: Platform, name: string): BroadcastChannel | undefined {
+  try {
+    return openChannel?.(name);
+  } catch {
+    return undefined;
+  }
+}
 
 function stored(platform: Platform, name: string): string | undefined {
   try {
