@@ -73,22 +73,25 @@ export function createIdentity(platform: Platform, name: string): Identity {
     async claim() {
       const { locks } = platform;
       if (unlock) return true;
-      if (!locks) {
-        const channel = opened(platform, identityLock(name, tabId as TabId));
+      const lock = identityLock(name, tabId as TabId);
+      let held: ReturnType<typeof holdLock>;
+      let letGo: () => void;
+      if (locks) {
+        // Where locks are refused there are none, and the host tells a duplicate by its original's port.
+        held = holdLock(locks, lock, claimWaitMs).catch(() => () => {});
+        letGo = () => void held.then((free) => free?.());
+      } else {
+        const channel = opened(platform, lock);
         if (!channel) return true;
-        unlock = await askFor(channel, isNew ? 0 : askMs);
-        return unlock !== undefined;
+        held = askFor(channel, isNew ? 0 : askMs);
+        letGo = () => channel.close();
       }
-      // Where locks are refused there are none, and the host tells a duplicate by its original's port.
-      const free = (): void => {};
-      const held = holdLock(locks, identityLock(name, tabId as TabId), claimWaitMs).catch(() => free);
-      if (isNew) {
-        // Nobody else can have it: there is nothing to wait for.
-        unlock = () => void held.then((letGo) => letGo?.());
-        return true;
-      }
-      unlock = await held;
-      return unlock !== undefined;
+      // Also before it is granted: a page that goes and comes back meanwhile would take its own claim for another's.
+      unlock = letGo;
+      // Nobody else can have a new one: there is nothing to wait for.
+      if (isNew || (await held)) return true;
+      if (unlock === letGo) unlock = undefined;
+      return false;
     },
     release() {
       clearTimeout(saving);

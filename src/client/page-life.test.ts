@@ -98,6 +98,22 @@ describe("the back/forward cache", () => {
     expect(await kindsOf(task)).toEqual(["accepted", "started", "succeeded"]);
   });
 
+  test.each([true, false])(
+    "gives back a page as itself that goes there again before its claim is granted (locks: %s)",
+    async (hasLocks) => {
+      const own = createBrowser({ hasLocks, hasChannels: !hasLocks });
+      const page = own.openPage();
+      const session = await page.connect();
+      const { tabId } = session;
+      const task = await session.submit(workflow);
+      vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+      for (const type of ["pagehide", "pageshow", "pagehide", "pageshow"] as const) page.fire(type, true);
+      await vi.advanceTimersByTimeAsync(3_000);
+      expect([session.tabId, session.tasks()]).toEqual([tabId, [task]]);
+      own.end();
+    },
+  );
+
   test("keeps its port where there are no locks, without which nobody could tell its end", async () => {
     const host = scriptedRealm();
     const own = createBrowser({ hasLocks: false });
