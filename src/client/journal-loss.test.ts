@@ -69,6 +69,15 @@ describe("the note of journals that have failed", () => {
     expect([anna.tell(), anna.told]).toEqual(["epoch-0 epoch-1", "epoch-1"]);
   });
 
+  test("is written again, in order, by a page that knew it before the app cleared the storage", () => {
+    const storage = memoryStorage();
+    const [anna, ben] = pagesWith(() => storage);
+    anna.note("epoch-1");
+    storage.clear();
+    ben.note("epoch-2");
+    expect([anna.tell(), ben.tell()]).toEqual(["epoch-1 epoch-2", "epoch-1 epoch-2"]);
+  });
+
   test("lives as long as the page where the storage is denied", () => {
     const [anna] = pagesWith(() => {
       throw new Error("denied");

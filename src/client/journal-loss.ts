@@ -20,22 +20,26 @@ export interface JournalLoss {
 
 export function createJournalLoss(platform: Platform, name: string): JournalLoss {
   const key = journalLossKey(name);
-  /** What could not be written. */
-  const own: string[] = [];
+  /** Also what could not be written, or is cleared by now. */
+  let known: string[] = [];
   let told: string | undefined;
 
   /** Where it is denied, only this page knows; but then no journal outlives its host. */
-  function read(): string[] {
-    let stored: string | null = "";
+  function meet(): string[] {
     try {
-      stored = platform.sharedStorage().getItem(key);
-      if (stored === null) write([]);
-    } catch {}
-    return [...new Set([...(stored ?? "").split(" ").filter(Boolean), ...own])];
-  }
-
-  function write(losses: readonly string[]): void {
-    platform.sharedStorage().setItem(key, losses.join(" ").padEnd(room));
+      const storage = platform.sharedStorage();
+      const stored = storage.getItem(key);
+      const there = (stored ?? "").split(" ").filter(Boolean);
+      // What the storage has lost was there before what others have noted since.
+      if (!there.every((one) => known.includes(one)))
+        known = [...known.filter((one) => !there.includes(one)), ...there];
+      known = known.slice(-most);
+      const text = known.join(" ").padEnd(room);
+      if (text !== stored) storage.setItem(key, text);
+    } catch {
+      // As above; or it is full, and was when this page came.
+    }
+    return known;
   }
 
   return {
@@ -43,20 +47,13 @@ export function createJournalLoss(platform: Platform, name: string): JournalLoss
       return told;
     },
     tell() {
-      const losses = read();
-      told = losses.at(-1);
-      return losses.join(" ") || undefined;
+      told = meet().at(-1);
+      return known.join(" ") || undefined;
     },
     note(epoch) {
-      const before = read();
-      if (before.includes(epoch)) return;
-      own.push(epoch);
-      try {
-        write([...before, epoch].slice(-most));
-        own.length = 0;
-      } catch {
-        // As above; or it is full, and was when this page came.
-      }
+      if (meet().includes(epoch)) return;
+      known.push(epoch);
+      meet();
     },
   };
 }
