@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Session } from "../api.ts";
 import { type Browser, createBrowser } from "../testing/browser.ts";
 import { enableDebug, testMultiWindow } from "./index.ts";
@@ -79,6 +79,23 @@ test("a check says why a window could not dismiss its tasks", async () => {
   serve();
   const [report] = await testMultiWindow({ tasks: 1 });
   expect(report).toMatchObject({ pass: false, problems: [expect.stringContaining("out of paper")] });
+});
+
+test("a window that is closed to checks during one says nothing more, and nothing fails for it", async () => {
+  const session = await browser.openPage().connect();
+  const end = enableDebug(session);
+  const failed = vi.fn();
+  for (const type of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(type, failed);
+    ends.push(() => process.off(type, failed));
+  }
+  void testMultiWindow({ tasks: 1 });
+  await expect.poll(() => browser.comfy.prompts.length).toBe(1);
+  end();
+  serve();
+  await expect.poll(() => session.tasks()).toEqual([]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(failed).not.toHaveBeenCalled();
 });
 
 test("windows that were not opened for checks take no part", async () => {

@@ -19,7 +19,11 @@ const gatherMs = 500;
  */
 export function enableDebug(session: Session): () => void {
   const channel = new BroadcastChannel(debugChannel);
-  const say = (message: DebugMessage): void => channel.postMessage(message);
+  let isOver = false;
+  const say = (message: DebugMessage): void => {
+    // A check may be under way when this window has had enough of it.
+    if (!isOver) channel.postMessage(message);
+  };
   const { windowId } = session;
   channel.onmessage = async ({ data }: MessageEvent<DebugMessage>) => {
     const { run } = data;
@@ -29,7 +33,10 @@ export function enableDebug(session: Session): () => void {
     else if (data.type === "lead" && data.windowId === windowId)
       say({ type: "verdict", run, reports: await testMultiWindow(data.order) });
   };
-  return () => channel.close();
+  return () => {
+    isOver = true;
+    channel.close();
+  };
 }
 
 /**
