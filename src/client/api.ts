@@ -226,7 +226,8 @@ export interface Session {
   /** @returns null where it was wanted `ifAvailable`, and is not */
   lockServer(server?: string | readonly string[], options?: LockOptions): Promise<ServerLock | null>;
   /**
-   * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it.
+   * Uploads an image, or with `maskOf` a mask. A task that uses the file goes to the server that has it, for as long as
+   * this page stays connected: after a reload, name the file's `serverId` as `server`.
    *
    * @throws {@link ComfyTabsError} `too-large`, `unauthorized`, `server-unreachable`, `aborted`, …
    */

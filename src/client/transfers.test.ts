@@ -4,7 +4,7 @@ import { type Browser, createBrowser } from "./testing/browser.ts";
 import { json } from "./testing/comfy.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
 import { countedSignal } from "./testing/signal.ts";
-import { codeOf } from "./testing/task.ts";
+import { codeOf, isAt } from "./testing/task.ts";
 
 const main = "http://comfy.test";
 
@@ -43,6 +43,24 @@ describe("files", () => {
       await expect.poll(() => comfy.prompts.length).toBe(times + 1);
     }
     expect(new Set(comfy.prompts.map(({ url }) => new URL(url).host))).toEqual(new Set(["two.test"]));
+  });
+
+  test("pin no task of a page that is loaded anew, which names their server itself", async () => {
+    const { comfy } = browser;
+    const servers = [main, "http://two.test"];
+    comfy.answers.set("/upload/image", () => json({ name: "p.png", subfolder: "", type: "input" }));
+    const page = browser.openPage();
+    const { serverId } = await (await page.connect({ servers })).upload(picture, {
+      server: "http://two.test",
+    });
+    page.crash();
+    const again = await browser.openPage(page.storage).connect({ servers });
+    const load = { "1": { class_type: "LoadImage", inputs: { image: "p.png" } } };
+    for (const options of [{}, { server: serverId }]) {
+      const task = await again.submit(load, options);
+      await isAt(task, "queued");
+    }
+    expect(comfy.prompts.map(({ url }) => new URL(url).host)).toEqual(["comfy.test", "two.test"]);
   });
 
   test("that are uploaded tell their progress to who asked, and hurt nobody if that throws", async () => {
