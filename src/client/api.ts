@@ -35,8 +35,8 @@ export interface ConnectOptions {
    */
   readonly worker?: string | URL | ((kind: "shared" | "dedicated", name: string) => SharedWorker | Worker);
   /**
-   * What becomes of tasks whose tab was closed, crashed or discarded: `"keep"` them for its return, or cancel
-   * them when it has stayed away for so long. Default `"keep"`.
+   * What becomes of tasks whose tab was closed, crashed or discarded, or has closed its last session: `"keep"` them for
+   * its return, or cancel them when it has stayed away for so long. Default `"keep"`.
    */
   readonly whenTabGone?: WhenTabGone;
   /** `"none"`: previews are not sent to this tab. Default `"newest"`. */
@@ -249,7 +249,10 @@ export interface Session {
   on<K extends keyof SessionEvents>(type: K, listener: (event: SessionEvents[K]) => void): () => void;
   /** What is in force: mode, epoch, sockets, journal. Nothing of other tabs' tasks. */
   diagnostics(): Promise<Diagnostics>;
-  /** Ends this handle and its server locks; the host is let go with the page's last one. The tasks go on. Idempotent. */
+  /**
+   * Ends this handle and its server locks; the host is let go with the page's last one: then the tab counts as gone, and
+   * its tasks go on, or become what {@link ConnectOptions.whenTabGone} says, until it connects again. Idempotent.
+   */
   close(): Promise<void>;
 }
 

@@ -151,6 +151,16 @@ describe("submit", () => {
     expect(JSON.parse(submitted() ?? "").cancelAfterMs).toBe(cancelAfterMs);
   });
 
+  test("of a page that closes its last session makes a task whose tab is gone", async () => {
+    const page = browser.openPage();
+    const session = await page.connect({ whenTabGone: { cancelAfterMs: 20 } });
+    const { id } = await session.submit(workflow);
+    await isAt(session.task(id), "queued");
+    await session.close();
+    await expect.poll(() => browser.comfy.requests.some((one) => one.endsWith("/cancel"))).toBe(true);
+    expect((await page.connect()).task(id)?.status).toBe("cancelled");
+  });
+
   test("that the host refuses leaves nothing to be adopted later", async () => {
     const error = { code: "too-large", message: "No.", details: {} };
     const host = scriptedRealm({ submit: () => ({ error }), register: () => ({ error }) });
