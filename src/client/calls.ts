@@ -1,5 +1,6 @@
 import { ComfyTabsError, errorFromWire } from "../protocol/errors.ts";
 import type { Answer, SessionMethod } from "../protocol/session-api.ts";
+import { demand } from "./options.ts";
 
 const callMs = 30_000;
 const longMs = 60_000;
@@ -89,7 +90,7 @@ export function createCalls(): Calls {
       args: readonly unknown[],
       { deadlineMs = callMs, signal }: CallOptions = {},
     ) {
-      if (signal?.aborted) throw abortedError();
+      checkSignal(signal);
       let forget = (): void => {};
       const outcome = new Promise<T>((resolve, reject) => {
         const call: Call = {
@@ -143,6 +144,12 @@ export function within<T>(
     if (signal?.aborted) abort();
     outcome.then(resolve, reject);
   }).finally(() => end());
+}
+
+/** @throws {@link ComfyTabsError} `invalid-option` where it is none, `aborted` where it is too late */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  demand(signal === undefined || typeof signal?.addEventListener === "function", "signal", "an AbortSignal");
+  if (signal?.aborted) throw abortedError();
 }
 
 export const abortedError = (): ComfyTabsError<"aborted"> =>

@@ -2,7 +2,7 @@ import { nanoid } from "nanoid";
 import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
-import { abortedError, type Calls, closedError, type Request, within } from "./calls.ts";
+import { type Calls, checkSignal, closedError, type Request, within } from "./calls.ts";
 
 /** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
 const graceMs = 5_000;
@@ -81,7 +81,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
   return {
     async lock(server, { mode = "shared", ifAvailable, steal, signal }, owner) {
       const servers = typeof server === "string" ? [server] : server;
-      if (signal?.aborted) throw abortedError();
+      checkSignal(signal);
       const lockId = nanoid();
       const request = { lockId, mode, servers, ifAvailable, steal };
       const entry: Entry = {

@@ -297,3 +297,26 @@ describe("a session's listener", () => {
       .toEqual([{ serverId: "main", type: "crystools.monitor", data: { gpus: [{ load: 7 }] } }]);
   });
 });
+
+test("each call refuses a signal that is no signal, such as its controller", async () => {
+  const { comfy } = browser;
+  const session = await browser.openPage().connect();
+  const task = await session.submit(workflow);
+  const file = {
+    filename: "a",
+    subfolder: "",
+    type: "output",
+    serverId: main,
+    url: `${main}/view?`,
+  } as const;
+  const options = { signal: new AbortController() as never };
+  const calls = [
+    session.submit(workflow, options),
+    session.upload(new Blob(), options),
+    session.fetchFile({ ...file, nodeId: "1", kind: "image" }, options),
+    session.lockServer("nowhere", options),
+    task.result(options),
+  ];
+  expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => "invalid-option"));
+  expect(comfy.requests.filter((one) => /upload|view/.test(one))).toEqual([]);
+});

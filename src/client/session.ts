@@ -12,7 +12,7 @@ import type {
 } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { LockOptions, ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
-import { abortedError, type CallOptions, closedError, type Request } from "./calls.ts";
+import { type CallOptions, checkSignal, closedError, type Request } from "./calls.ts";
 import { cancelAfter, demand, demandText } from "./options.ts";
 import type { Page } from "./page.ts";
 import { checkSubmission, uploadKey, workflowJson } from "./submission.ts";
@@ -95,7 +95,7 @@ export function createSession({
     signal: AbortSignal | undefined,
     run: (options: CallOptions) => Promise<T>,
   ): Promise<T> {
-    if (signal?.aborted) throw abortedError();
+    checkSignal(signal);
     const abort = (): void => void page.call("abort", [transferId]).catch(() => {}); // it ends with the host, too
     signal?.addEventListener("abort", abort);
     try {
@@ -122,7 +122,7 @@ export function createSession({
         page,
         randomBytes,
       );
-      if (signal?.aborted) throw abortedError();
+      checkSignal(signal);
       const { taskId, promptId, label } = submission;
       const known = { taskId, promptId, label };
       const args = [JSON.stringify(submission), json];

@@ -4,7 +4,7 @@ import { ComfyTabsError } from "../protocol/errors.ts";
 import type { Submission } from "../protocol/session-api.ts";
 import type { SubmitOptions, Workflow } from "./api.ts";
 import type { Request } from "./calls.ts";
-import { cancelAfter, demand, invalidOption } from "./options.ts";
+import { cancelAfter, invalidOption } from "./options.ts";
 import type { Page } from "./page.ts";
 
 /**
@@ -14,11 +14,10 @@ import type { Page } from "./page.ts";
  */
 export function checkSubmission(
   workflow: Workflow,
-  { server, affinity, front, extraData, signal, label, whenTabGone = "keep" }: SubmitOptions,
+  { server, affinity, front, extraData, label, whenTabGone = "keep" }: SubmitOptions,
   { uploads }: Pick<Page, "uploads">,
   randomBytes: (count: number) => Uint8Array,
 ): Request<Submission> {
-  demand(signal === undefined || typeof signal?.addEventListener === "function", "signal", "an AbortSignal");
   const filesAt = server === undefined ? holdersOf(workflow, uploads) : [];
   return {
     taskId: nanoid(),

@@ -1,7 +1,7 @@
 import { ComfyTabsError, codeOf } from "../protocol/errors.ts";
 import type { TaskResult } from "../protocol/tasks.ts";
 import type { Task, TaskEvent } from "./api.ts";
-import { abortedError, type Calls, closedError, within } from "./calls.ts";
+import { type Calls, checkSignal, closedError, within } from "./calls.ts";
 import type { TaskLog } from "./task-log.ts";
 
 /** The host answers `cancel` after 30 s at the latest. */
@@ -36,7 +36,7 @@ export function createTask({ id, label, createdAt, log, call, forget }: TaskMean
     [Symbol.asyncIterator]: () => log.iterate(),
     on: (type, listener) => log.on(type, listener),
     async result({ signal } = {}) {
-      if (signal?.aborted) throw abortedError();
+      checkSignal(signal);
       let stop = (): void => {};
       const over = new Promise<void>((resolve) => {
         stop = log.whenOver(resolve);
