@@ -41,26 +41,31 @@ export interface SessionApi<Bytes> {
   diagnostics(): Promise<Answer<HostDiagnostics>>;
 }
 
-/** The methods that a port lets through; nothing else of the host can be reached. */
-export const sessionMethods = [
-  "hello",
-  "addServers",
-  "setAuth",
-  "submit",
-  "register",
-  "clientId",
-  "cancel",
-  "dismiss",
-  "upload",
-  "abort",
-  "fetchFile",
-  "objectInfo",
-  "lockServer",
-  "unlockServer",
-  "diagnostics",
-] as const satisfies readonly (keyof SessionApi<unknown>)[];
+export type SessionMethod = keyof SessionApi<unknown>;
 
-export type SessionMethod = (typeof sessionMethods)[number];
+/** What each method takes, at least: a newer tab may send one argument more. */
+export const sessionParameters: {
+  readonly [Method in SessionMethod]: readonly ("text" | "blob")[];
+} = {
+  hello: ["text"],
+  addServers: ["text"],
+  setAuth: ["text", "text"],
+  submit: ["text", "text"],
+  register: ["text"],
+  clientId: ["text"],
+  cancel: ["text"],
+  dismiss: ["text"],
+  upload: ["text", "blob"],
+  abort: ["text"],
+  fetchFile: ["text"],
+  objectInfo: ["text"],
+  lockServer: ["text"],
+  unlockServer: ["text"],
+  diagnostics: [],
+};
+
+/** The methods that a port lets through; nothing else of the host can be reached. */
+export const sessionMethods = Object.keys(sessionParameters) as readonly SessionMethod[];
 
 /** Errors cross as values: an exception would lose its code. */
 export type Answer<T> = { readonly ok: T } | { readonly error: WireError };

@@ -4,6 +4,7 @@ import {
   argumentLimit,
   type SessionMethod,
   sessionMethods,
+  sessionParameters,
   type TabEnvelope,
   workflowLimit,
 } from "../protocol/session-api.ts";
@@ -36,26 +37,7 @@ export interface TabEndpoint {
 /** Calls of one port that wait for their answer; beyond, they are answered with an error at once. */
 const callLimit = 1000;
 
-const methods: ReadonlySet<unknown> = new Set<SessionMethod>(sessionMethods);
-
-/** What each call takes, at least: a newer tab may send one argument more. */
-const parameters: { readonly [Method in SessionMethod]: readonly ("text" | "blob")[] } = {
-  hello: ["text"],
-  addServers: ["text"],
-  setAuth: ["text", "text"],
-  submit: ["text", "text"],
-  register: ["text"],
-  clientId: ["text"],
-  cancel: ["text"],
-  dismiss: ["text"],
-  upload: ["text", "blob"],
-  abort: ["text"],
-  fetchFile: ["text"],
-  objectInfo: ["text"],
-  lockServer: ["text"],
-  unlockServer: ["text"],
-  diagnostics: [],
-};
+const methods: ReadonlySet<unknown> = new Set(sessionMethods);
 
 /**
  * Reads a port and answers it, in Comlink's messages: calls of the listed methods with flat arguments, and
@@ -149,7 +131,7 @@ function readCall(data: unknown): Call | undefined {
   if (type !== "APPLY" || !Array.isArray(path) || path.length !== 1 || !methods.has(path[0]))
     return { id, error: wireError("not-found", "There is no such call.", { what: "call" }) };
   const method: SessionMethod = path[0];
-  const wanted = parameters[method];
+  const wanted = sessionParameters[method];
   if (!Array.isArray(argumentList) || argumentList.length > 2 || argumentList.length < wanted.length)
     return { id, error: badArguments(method) };
   const args: (string | Blob)[] = [];

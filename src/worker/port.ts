@@ -1,5 +1,5 @@
 import { present } from "../comfy/json.ts";
-import type { DeclaredServer, PortKey, TabRequest } from "../core/facts.ts";
+import type { DeclaredServer, PortHello, PortKey, TabRequest } from "../core/facts.ts";
 import { type WireError, wireError } from "../protocol/errors.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type {
@@ -145,7 +145,7 @@ function sessionCalls(
 
   return {
     hello(reply, json) {
-      const { protocol, portId, ...hello } = readHello(json);
+      const { protocol, portId, servers, hasLock, hasLockSoon, hasAsked, ...page } = readHello(json);
       if (protocol.major !== protocolVersion.major) {
         const ours = `${protocolVersion.major}.${protocolVersion.minor}`;
         const theirs = `${protocol.major}.${protocol.minor}`;
@@ -153,44 +153,18 @@ function sessionCalls(
         throw new Refusal(wireError("version-mismatch", message, { ours, theirs }));
       }
       if (greeted || !lock.names(portId)) bad("hello");
-      const {
-        tabId,
-        tabSecret,
-        windowId,
-        tasks,
-        locks: held,
-        previews,
-        losses,
-        isNew = false,
-        hasLockSoon,
-      } = hello;
-      const servers = hello.servers.map(admit);
+      const hello: PortHello = {
+        ...page,
+        servers: servers.map(admit),
+        hasLock: hasAsked || (hasLock && locks !== undefined),
+        pings: !hasLock && !hasLockSoon,
+        notes: protocol.minor > 0,
+      };
       greeted = true;
-      const notes = protocol.minor > 0;
-      if (hello.hasLock) lock.watch();
+      if (hasLock) lock.watch();
       else if (hasLockSoon) lock.expect();
-      const hasLock = hello.hasAsked || (hello.hasLock && locks !== undefined);
-      const pings = !hello.hasLock && !hasLockSoon;
       runtime.call(
-        (call) => ({
-          type: "tab-said-hello",
-          port,
-          call,
-          hello: {
-            tabId,
-            tabSecret,
-            isNew,
-            windowId,
-            servers,
-            tasks,
-            locks: held,
-            previews,
-            hasLock,
-            pings,
-            losses,
-            notes,
-          },
-        }),
+        (call) => ({ type: "tab-said-hello", port, call, hello }),
         (answer) => {
           // Refused for its id only: the tab mints another and says hello again.
           if (!("ok" in answer) || (answer.ok as { refused?: string }).refused !== undefined) greeted = false;
