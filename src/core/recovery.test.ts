@@ -313,6 +313,19 @@ describe("a task whose host died", () => {
     expect(again.taskEvents(taskId).at(-1)).toMatchObject({ type: "progress", value: 3 });
   });
 
+  test("has the outputs that its former host's client id brought before its tab came", () => {
+    const { journal, host: first, anna } = former();
+    const ben = first.tab("ben");
+    first.openSocket();
+    for (const tab of [anna, ben]) accept(first, tab.submit(tab.name).promptId);
+    const host = successor(journal);
+    host.tab("ben");
+    host.openSocket();
+    host.say(...runOf(promptIdOf("anna")));
+    const again = host.tab("anna");
+    expect(again.taskEvents().at(-1)).toMatchObject({ result: { outputs: { 2: { text: ["1"] } } } });
+  });
+
   test("is never listened for under the client id of a host that may be alive", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();
@@ -543,6 +556,22 @@ describe("a submit that is repeated at the next host", () => {
     expect([...posts(first), ...posts(host)]).toHaveLength(1);
   });
 
+  test("is looked for first where the former host has sent it with credentials, which are in no journal", () => {
+    const journal = journalModel();
+    const { host: first, anna } = former(journal);
+    first.openSocket();
+    const host = successor(journal);
+    host.holdJournal("all");
+    const again = host.tab("anna", { tasks: known("portrait") });
+    const extraData = { api_key_comfy_org: "secret" };
+    anna.submit("portrait", { extraData });
+    host.releaseJournal();
+    host.openSocket();
+    const submitted = again.submit("portrait", { extraData });
+    expect(submitted.answer).toMatchObject({ ok: { status: "submitting" } });
+    expect([...posts(first), ...posts(host)]).toHaveLength(1);
+  });
+
   test.each([
     ["died with it", "memory", {}],
     ["could not be written any more, as a page has noted", "indexeddb", { losses: "epoch-1" }],
@@ -585,6 +614,26 @@ describe("a task of a page that has heard more of it from hosts which have died 
     const endings = snapshot?.events.filter(({ type }) => type === "succeeded");
     expect(endings).toMatchObject([{ seq: snapshot?.seq }]);
     expect(snapshot?.seq).toBeGreaterThan(5_000);
+  });
+
+  test("tells under such a number that it stays open, for several servers share the address", () => {
+    const { host: first, journal, anna } = former();
+    first.openSocket();
+    const { taskId, promptId } = anna.submit("portrait");
+    accept(first, promptId);
+    for (let round = 0; round < 10; round += 1) {
+      nobodyKnows(first, 6_000);
+      first.say({ type: "status", queueRemaining: 1 });
+    }
+    expect(anna.taskEvents().at(-1)).toMatchObject({ code: "not-one-server" });
+    const tasks = [{ taskId, promptId, lastSeq: 5_000, settled: false }];
+    const { welcome } = successor(journal).tab("anna", { tasks }) as unknown as {
+      welcome: { ok: { tasks: [TaskSnapshot] } };
+    };
+    const { events, seq } = welcome.ok.tasks[0];
+    const warning = events.find((event) => event.type === "warning" && event.code === "not-one-server");
+    expect(warning?.seq).toBeGreaterThan(5_000);
+    expect(warning?.seq).toBeLessThanOrEqual(seq);
   });
 });
 

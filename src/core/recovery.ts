@@ -9,6 +9,7 @@ import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
+import { claimUnclaimed } from "./routing.ts";
 import { bindTo, isSought, serverFor, serverOf } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
 import { candidatesFor, isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
@@ -61,7 +62,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   task.clientId = entry.clientId;
   takeWorkflow(task, entry);
   task.seq = entry.seq;
-  task.adrift = entry.events.some((event) => event.type === "warning" && event.code === "not-one-server");
+  task.adrift = entry.events.some(saysAdrift);
   for (const event of entry.events) task.record.put(event);
   countOn(task, known);
   if (entry.settledAt !== undefined) {
@@ -69,7 +70,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     bindSettled(c, task, entry);
     return;
   }
-  task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;
+  task.seq = Math.max(task.seq, entry.seq + seqGap, (known?.lastSeq ?? 0) + seqGap);
   if (entry.cancelWanted) task.cancel = newCancel("journalled");
   const wasSent = wasPerhapsSent(c, entry, known);
   if (wasSent && isNamed(task, entry, known)) {
@@ -139,11 +140,17 @@ function claimBack(
 function countOn(task: Task, known: KnownTask | undefined): void {
   if (!known || known.settled || known.lastSeq < task.seq) return;
   task.seq = known.lastSeq + seqGap;
-  const ending = task.record.items().find(isEnding);
-  if (!ending) return;
-  task.record.drop(isEnding);
-  task.record.put({ ...ending, seq: task.seq });
+  // What it may not have heard, and is not told again.
+  for (const event of task.record.items()) {
+    if (!isEnding(event) && !saysAdrift(event)) continue;
+    task.record.drop((one) => one === event);
+    task.seq += 1;
+    task.record.put({ ...event, seq: task.seq });
+  }
 }
+
+const saysAdrift = (event: JournalEntry["events"][number]): boolean =>
+  event.type === "warning" && event.code === "not-one-server";
 
 /** Goes on where the former host stopped. */
 function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
@@ -160,6 +167,8 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
       pursueCancel(c, task);
       surveySoon(c, serverFor(c, declared), 0);
     } else unsure(c, task, "its host died");
+    // Under the former host's client id its run is heard here, perhaps since before its tab came.
+    claimUnclaimed(c, serverFor(c, declared), task);
   } else if (entry.adopted && entry.workflow === undefined) lookAround(c, task);
   else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (entry.submission?.hadCredentials || task.workflow === undefined)

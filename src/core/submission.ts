@@ -79,7 +79,7 @@ export function submit(c: Coordinator, tab: Tab, call: CallKey, request: SubmitR
 }
 
 /**
- * A call whose former host died, repeated here. The journal does not know the task, so it never went out,
+ * A call whose former host died, repeated here. Where the journal does not know the task, it never went out,
  * if that journal was one that outlived its host; else it may have, and is looked for first.
  */
 function resume(
@@ -93,7 +93,7 @@ function resume(
   task.workflow = workflow;
   task.candidates = candidatesFor(tab, submission);
   task.cancelAfterMs = submission.cancelAfterMs;
-  if (c.journal === "indexeddb" && !c.journalDegraded && !isOld(c, task)) {
+  if (c.journal === "indexeddb" && !c.journalDegraded && !isOld(c, task) && task.posts === 0) {
     leaveServer(c, task);
     task.suspicion = undefined;
     // Promised only when it would survive this host, too.

@@ -25,6 +25,8 @@ export interface Entry {
   dismissed: boolean;
   /** Under which id a server runs it, by the word of its host. */
   acceptedAs: string | undefined;
+  /** It was told that the server has forgotten the run, with outputs that its host had not heard. */
+  outputsDropped: boolean;
   told: PortTaskEvent | undefined;
   /** How often an ending was heard, in all page instances. */
   tellings: number;
@@ -119,7 +121,10 @@ export function createBook(
     switch (event.type) {
       case "succeeded":
         check(did("success"), "G2", `${entry.taskId} succeeded only in the words of the host`);
-        for (const nodeId of shownBy[entry.kind]) checkMark(entry, event.result.outputs[nodeId]);
+        for (const nodeId of shownBy[entry.kind]) {
+          const output = event.result.outputs[nodeId];
+          if (output || !entry.outputsDropped) checkMark(entry, output);
+        }
         return;
       case "failed":
         if (event.error.code === "node-failed")
@@ -215,6 +220,7 @@ export function createBook(
         case "warning":
           if (event.code === "node-blocked")
             check(event.message.endsWith(`mark ${entry.mark}`), "G1", `${entry.taskId}: ${event.message}`);
+          if (event.code === "outputs-dropped") entry.outputsDropped = true;
           return;
         case "succeeded":
         case "failed":

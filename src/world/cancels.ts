@@ -159,6 +159,7 @@ function submit(world: World, page: PageModel, kind: Kind): Entry {
     cancelAsked: false,
     stopped: false,
     dismissed: false,
+    outputsDropped: false,
     told: undefined,
     tellings: 0,
   };

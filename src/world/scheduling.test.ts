@@ -45,6 +45,7 @@ function run(seed: number): { world: World; sent: string[] } {
         cancelAsked: false,
         stopped: false,
         dismissed: false,
+        outputsDropped: false,
         told: undefined,
         tellings: 0,
       };

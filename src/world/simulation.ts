@@ -224,6 +224,7 @@ function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string }
     cancelAsked: false,
     stopped: false,
     dismissed: false,
+    outputsDropped: false,
     acceptedAs: undefined,
     told: undefined,
     tellings: 0,
