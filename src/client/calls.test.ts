@@ -76,6 +76,17 @@ describe("a call", () => {
     expect(await call).toBe("timeout");
   });
 
+  test("hears after a sleep what its host has to say, though the deadline is over", async () => {
+    const [calls, host] = [createCalls(), silentHost()];
+    calls.host(host.carry);
+    const call = codeOf(calls.call("diagnostics", []));
+    // The timer that the page wakes to.
+    vi.advanceTimersToNextTimer();
+    await vi.advanceTimersByTimeAsync(5_000);
+    host.asked[0]?.answer({ ok: 1 });
+    expect(await call).toBe("resolved");
+  });
+
   test("ends with its signal, and is not sent when that was aborted before", async () => {
     const [calls, host, { signal, abort, listening }] = [createCalls(), silentHost(), countedSignal()];
     calls.host(host.carry);

@@ -135,7 +135,12 @@ export function within<T>(
   let end = (): void => {};
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(aborted());
-    const timer = deadlineMs ? setTimeout(() => reject(timeoutError(deadlineMs)), deadlineMs) : undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const halfway = (ms: number, then: () => void): void => {
+      timer = setTimeout(then, ms / 2);
+    };
+    // In two halves: after a sleep the timer is long over, and the host's answer may be on its way.
+    if (deadlineMs) halfway(deadlineMs, () => halfway(deadlineMs, () => reject(timeoutError(deadlineMs))));
     end = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
