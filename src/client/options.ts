@@ -27,6 +27,15 @@ export function demandText(value: unknown, option: string, longest: number): voi
   demand(isText, option, `a text of 1 to ${longest} characters`);
 }
 
+/** @throws {@link ComfyTabsError} `invalid-option` where it has none, as a BigInt or what contains itself */
+export function jsonOf(value: unknown, option = "options"): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    throw invalidOption(option, String(error));
+  }
+}
+
 /** How the host is told of it: undefined keeps a task. */
 export function cancelAfter(whenTabGone: WhenTabGone): number | undefined {
   if (whenTabGone === "keep") return undefined;
@@ -80,10 +89,10 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     // The host checks them, and says the same of each.
     const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
     // JSON has no Infinity.
-    const places = Math.min(depth, Number.MAX_SAFE_INTEGER);
+    const places = depth === Infinity ? Number.MAX_SAFE_INTEGER : depth;
     const declaration = { id, url, weight, depth: places, broadcastTypes, ...(auth ? { auth } : {}) };
     // The same one may be named twice; of another account, one would take the other's place without a word.
-    const same = JSON.stringify(declared.get(id) ?? declaration) === JSON.stringify(declaration);
+    const same = jsonOf(declared.get(id) ?? declaration, "servers") === jsonOf(declaration, "servers");
     demand(same, "id", "another one for every server");
     declared.set(id, declaration);
   }

@@ -9,7 +9,7 @@ import { createJournalLoss } from "./journal-loss.ts";
 import { type Link, openLink } from "./link.ts";
 import { createListeners, tell } from "./listeners.ts";
 import { createLogger } from "./logger.ts";
-import { type CheckedOptions, invalidOption } from "./options.ts";
+import { type CheckedOptions, invalidOption, jsonOf } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { createServerLocks, type ServerLocks } from "./server-locks.ts";
 import { createTaskBook, type TaskBook } from "./task-book.ts";
@@ -180,7 +180,7 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     },
     authOf: (serverId) => link.servers.get(serverId)?.auth,
     async setAuth(serverId, auth) {
-      const account = await link.call<string>("setAuth", [serverId, JSON.stringify(auth ?? null)]);
+      const account = await link.call<string>("setAuth", [serverId, jsonOf(auth ?? null, "auth")]);
       const known = link.servers.get(serverId);
       // The next host is told whose token it is: it has never seen the first one.
       if (known) link.servers.set(serverId, { ...known, auth: { ...auth, account } });

@@ -3,6 +3,7 @@ import { ComfyTabsError } from "../protocol/errors.ts";
 import type { KnownLock, LockState } from "../protocol/session-api.ts";
 import type { LockOptions, ServerLock } from "./api.ts";
 import { type Calls, checkSignal, closedError, type Request, within } from "./calls.ts";
+import { jsonOf } from "./options.ts";
 
 /** So long a host keeps a lock of a page that is gone; after that there is nothing left to release. */
 const graceMs = 5_000;
@@ -84,6 +85,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
       checkSignal(signal);
       const lockId = nanoid();
       const request = { lockId, mode, servers, ifAvailable, steal };
+      const json = jsonOf(request);
       const entry: Entry = {
         request,
         owner,
@@ -101,7 +103,7 @@ export function createServerLocks(call: Calls["call"]): ServerLocks {
         entry.failed = reject;
       });
       entries.set(lockId, entry);
-      call<LockState>("lockServer", [JSON.stringify(request)]).then((state) => {
+      call<LockState>("lockServer", [json]).then((state) => {
         // Given up while there was no host: the call was repeated at the next one.
         if (!entries.has(lockId)) disown(lockId);
         else if (entry.at === "asked") take(state);

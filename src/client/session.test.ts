@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { OutputFile } from "../protocol/tasks.ts";
 import type { Session } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
@@ -298,25 +299,50 @@ describe("a session's listener", () => {
   });
 });
 
+const file: OutputFile = {
+  filename: "a",
+  subfolder: "",
+  type: "output",
+  serverId: main,
+  url: `${main}/view?`,
+  nodeId: "1",
+  kind: "image",
+};
+
 test("each call refuses a signal that is no signal, such as its controller", async () => {
   const { comfy } = browser;
   const session = await browser.openPage().connect();
   const task = await session.submit(workflow);
-  const file = {
-    filename: "a",
-    subfolder: "",
-    type: "output",
-    serverId: main,
-    url: `${main}/view?`,
-  } as const;
   const options = { signal: new AbortController() as never };
   const calls = [
     session.submit(workflow, options),
     session.upload(new Blob(), options),
-    session.fetchFile({ ...file, nodeId: "1", kind: "image" }, options),
+    session.fetchFile(file, options),
     session.lockServer("nowhere", options),
     task.result(options),
   ];
   expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => "invalid-option"));
   expect(comfy.requests.filter((one) => /upload|view/.test(one))).toEqual([]);
+});
+
+test("each call refuses what JSON cannot say: a BigInt, or an object that contains itself", async () => {
+  const { comfy } = browser;
+  const page = browser.openPage();
+  const session = await page.connect();
+  const itself: { itself?: unknown } = {};
+  itself.itself = itself;
+  for (const value of [1n, itself] as never[]) {
+    const calls = [
+      page.connect({ servers: [{ url: main, weight: value }] }),
+      page.connect({ servers: [{ url: main, depth: value }] }),
+      page.connect({ servers: [{ url: main, auth: value }] }),
+      session.setAuth(main, { type: "bearer", token: value }),
+      session.submit(workflow, { server: value }),
+      session.upload(new Blob(), { subfolder: value }),
+      session.fetchFile({ ...file, serverId: value }),
+      session.lockServer(main, { steal: value }),
+    ];
+    expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => "invalid-option"));
+  }
+  expect(comfy.requests.filter((one) => /upload|view|prompt/.test(one))).toEqual([]);
 });

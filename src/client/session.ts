@@ -13,7 +13,7 @@ import type {
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { LockOptions, ObjectInfo, Session, Task, WhenTabGone } from "./api.ts";
 import { type CallOptions, checkSignal, closedError, type Request } from "./calls.ts";
-import { cancelAfter, demand, demandText } from "./options.ts";
+import { cancelAfter, demand, demandText, jsonOf } from "./options.ts";
 import type { Page } from "./page.ts";
 import { checkSubmission, uploadKey, workflowJson } from "./submission.ts";
 
@@ -125,7 +125,7 @@ export function createSession({
       checkSignal(signal);
       const { taskId, promptId, label } = submission;
       const known = { taskId, promptId, label };
-      const args = [JSON.stringify(submission), json];
+      const args = [jsonOf(submission), json];
       try {
         const task = await introduce(known, () =>
           page.call("submit", args, { deadlineMs: patientMs, signal }),
@@ -142,7 +142,7 @@ export function createSession({
       open();
       const known = { taskId: nanoid(), serverId, promptId, label };
       const registration: Request<Registration> = { ...known, cancelAfterMs: cancelAfter(whenTabGone) };
-      return introduce(known, () => page.call("register", [JSON.stringify(registration)]));
+      return introduce(known, () => page.call("register", [jsonOf(registration)]));
     },
 
     async clientId(serverId) {
@@ -182,7 +182,7 @@ export function createSession({
       };
       const uploaded = await transfer(transferId, signal, (limits) => {
         if (onProgress) page.transfers.set(transferId, onProgress);
-        return page.call<UploadedFile>("upload", [JSON.stringify(request), file], limits);
+        return page.call<UploadedFile>("upload", [jsonOf(request), file], limits);
       });
       const key = uploadKey(uploaded.input);
       const holders = page.uploads.get(key) ?? new Set();
@@ -201,7 +201,7 @@ export function createSession({
       const transferId = nanoid();
       const request: FileRequest = { transferId, serverId: file.serverId, path: viewPath(file, options) };
       return transfer(transferId, signal, (limits) =>
-        page.call<Blob>("fetchFile", [JSON.stringify(request)], limits),
+        page.call<Blob>("fetchFile", [jsonOf(request)], limits),
       );
     },
 

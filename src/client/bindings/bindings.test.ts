@@ -39,6 +39,14 @@ test("options are the same whatever their logger has heard, and whatever it hold
   expect(writtenOut({ ...options, logger })).toBe(before);
 });
 
+test("options that cannot be written are an error of the session's, and not the component's", async () => {
+  const wrong: ConnectOptions = { servers: [{ url: "http://comfy.test", depth: 1n as never }] };
+  expect(writtenOut(wrong)).not.toBe(writtenOut(options));
+  const store = comfyStore(page.connect, wrong);
+  mount(store);
+  await expect.poll(() => store.get().error?.code).toBe("invalid-option");
+});
+
 describe("the session", () => {
   test("is there from the handshake until nobody shows it any more", async () => {
     const store = comfyStore(page.connect, options);

@@ -18,10 +18,15 @@ export const nothingYet: Comfy = { session: undefined, tasks: [], error: undefin
  * Options that are written the same are the same: a component makes new objects whenever it renders. A logger is an
  * object of the app's, which may hold anything.
  */
-export const writtenOut = (options: ConnectOptions): string =>
-  JSON.stringify(options, (name, value) =>
-    typeof value === "function" || (name === "logger" && typeof value === "object") ? "function" : value,
-  );
+export function writtenOut(options: ConnectOptions): string {
+  try {
+    return JSON.stringify(options, (name, value) =>
+      typeof value === "function" || (name === "logger" && typeof value === "object") ? "function" : value,
+    );
+  } catch {
+    return ""; // `connect` says what is wrong
+  }
+}
 
 /** Connects while somebody subscribes. */
 export function comfyStore(
