@@ -107,6 +107,21 @@ describe("a window of the old code", () => {
     expect(await one.lockServer(server)).toBe(true);
   });
 
+  test("has no server locked any more when another window has stolen it, but its next choice", async () => {
+    const old = openWindow();
+    await old.lockServer(server);
+    const alone = await browser.openPage().connect();
+    const lock = await alone.lockServer(server, { mode: "exclusive", steal: true });
+    await expect.poll(() => old.state).toMatchObject({ lockedServer: null, lockedAt: null });
+    await lock.release();
+
+    await old.lockServer(server);
+    const choosing = old.lockServer("http://other.test");
+    await alone.lockServer(server, { mode: "exclusive", steal: true });
+    expect(await choosing).toBe(true);
+    expect(old.state.lockedServer).toBe("http://other.test");
+  });
+
   test("has its choice of a server also where there are no locks across windows", async () => {
     const old = openWindow(browser.openPage(undefined, { makeShared: undefined }));
     expect(await old.lockServer(server)).toBe(true);
@@ -151,7 +166,10 @@ describe("a window of the old code", () => {
   test("refuses what is no address", async () => {
     const old = openWindow();
     expect(await codeOf(old.configureServers(["ftp://comfy.test"]))).toBe("invalid-option");
-    await expect(async () => old.lockServer("")).rejects.toThrow("lockServerForWindow");
+    for (const none of ["", null, undefined] as string[]) {
+      expect(await codeOf(old.lockServer(none))).toBe("invalid-option");
+      expect(await codeOf(old.configureServers([none]))).toBe("invalid-option");
+    }
   });
 
   test("marks its lines as the old code did", async () => {

@@ -114,6 +114,10 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
     return got;
   }
 
+  function lose(lock: typeof held): void {
+    if (held === lock) set({ lockedServer: null, lockedAt: null });
+  }
+
   async function release(): Promise<void> {
     const before = held;
     held = undefined;
@@ -138,7 +142,7 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
     async configureServers(servers: ConnectOptions["servers"]): Promise<void> {
       for (const server of servers) {
         const options = typeof server === "string" ? { url: server } : server;
-        const url = addressOf(options.url);
+        const url = addressOf(options?.url);
         const isFirst = (): boolean => state.socketServer === null;
         if (isFirst()) await listenTo({ ...options, url }, isFirst);
         else await join({ ...options, url });
@@ -156,8 +160,10 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
       try {
         [got] = await Promise.all([locking, letGo]);
       } finally {
-        if (!got && held === locking) set({ lockedServer: null, lockedAt: null });
+        if (!got) lose(locking);
       }
+      // Another window has stolen it.
+      if (got && got !== "alone") void got.lost.then(() => lose(locking));
       return got !== null;
     },
 
@@ -196,7 +202,7 @@ export function createOldWindow(state: WindowState, means: OldWindowMeans) {
 }
 
 function addressOf(url: string): string {
-  const address = normaliseAddress(url);
+  const address = typeof url === "string" ? normaliseAddress(url) : undefined;
   if (!address) {
     const message =
       "No server: lock one with lockServerForWindow(url), or name some with configureServers().";
