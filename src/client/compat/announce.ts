@@ -28,3 +28,12 @@ export function announce(
     logger.warn("📡 the other windows were not told of", announcement.promptId, error);
   }
 }
+
+/** Whether other windows know of a task that has not ended: its end takes the key away. */
+export function isAnnounced(storage: () => Storage, promptId: string): boolean {
+  try {
+    return storage().getItem(taskKey(promptId)) !== null;
+  } catch {
+    return false; // nor can they be told
+  }
+}

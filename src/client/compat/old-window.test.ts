@@ -15,10 +15,17 @@ let removed: string[];
 let lines: unknown[][];
 
 /** `localStorage`, of which other windows hear every change. */
+const items = memoryStorage();
 const shared: Storage = {
-  ...memoryStorage(),
-  setItem: (key, value) => void announced.push({ key, ...JSON.parse(value) }),
-  removeItem: (key) => void removed.push(key),
+  ...items,
+  setItem(key, value) {
+    items.setItem(key, value);
+    announced.push({ key, ...JSON.parse(value) });
+  },
+  removeItem(key) {
+    items.removeItem(key);
+    removed.push(key);
+  },
 };
 
 function openWindow(on: TestPage = page): OldWindow {
@@ -50,6 +57,7 @@ const callbacks = () => ({ onProgress: vi.fn(), onComplete: vi.fn(), onError: vi
 beforeEach(() => {
   browser = createBrowser();
   page = browser.openPage();
+  items.clear();
   announced = [];
   removed = [];
   lines = [];
@@ -274,6 +282,35 @@ describe("a prompt that the app has POSTed", () => {
     browser.comfy.finish("p-1");
     await expect.poll(() => told.onComplete.mock.calls.length, { timeout: 4_000 }).toBe(1);
     expect(after.tasks.windowTasks.size).toBe(1);
+  });
+
+  test("whose end other windows know is not told again after a reload, but one that came meanwhile is", async () => {
+    const before = openWindow();
+    await before.lockServer(server);
+    for (const promptId of ["p-1", "p-2"]) {
+      await post(before, promptId);
+      await before.register(promptId, {});
+    }
+    browser.comfy.finish("p-1");
+    await expect.poll(() => removed, { timeout: 4_000 }).toEqual(["comfyui_task_p-1"]);
+    page.fire("pagehide", false);
+    page.crash();
+    browser.comfy.finish("p-2");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    announced = [];
+
+    const after = openWindow(browser.openPage(page.storage));
+    await after.open();
+    await expect.poll(() => after.tasks.pendingTasks.size, { timeout: 4_000 }).toBe(0);
+    expect(new Set(announced.map(({ promptId }) => promptId))).toEqual(new Set(["p-2"]));
+    expect(announced.at(-1)).toMatchObject({ type: "task_completed" });
+    expect([...after.tasks.windowTasks.values()].map(({ status }) => status)).toEqual([
+      "completed",
+      "completed",
+    ]);
+    expect(after.tasks.remove("p-1")).toBe(true);
+    const again = await after.open();
+    await expect.poll(() => again.tasks().map(({ promptId }) => promptId)).toEqual(["p-2"]);
   });
 
   test("is not there any more once it was removed, and its callbacks are called no more", async () => {

@@ -1,6 +1,6 @@
 import type { TaskResult } from "../../protocol/tasks.ts";
 import type { Logger, Session, Task } from "../api.ts";
-import { announce, type TaskAnnouncement } from "./announce.ts";
+import { announce, isAnnounced, type TaskAnnouncement } from "./announce.ts";
 
 export interface WindowTaskCallbacks {
   /** In ComfyUI's words; `overall` is the whole run's share, 0 to 1, where it is known. */
@@ -44,6 +44,8 @@ export interface WindowTasksMeans {
   readonly now: () => number;
   readonly clientId: () => string;
 }
+
+const isOpen = ({ status }: Task): boolean => /^(submitting|queued|running)$/.test(status);
 
 /** This window's tasks by prompt id, under the names of the old code. */
 export function createWindowTasks({ logger, storage, now, clientId }: WindowTasksMeans) {
@@ -126,7 +128,7 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
 
   function enter(entry: WindowTask): Registration {
     const { promptId } = entry;
-    const registration = { promptId, entry };
+    const registration: Registration = { promptId, entry };
     windowTasks.set(promptId, entry);
     pendingTasks.set(promptId, entry);
     registrations.set(promptId, registration);
@@ -159,7 +161,13 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
           status: "registered",
           timestamp: createdAt,
         };
-        follow(enter(entry), task);
+        const registration = enter(entry);
+        if (isOpen(task) || isAnnounced(storage, promptId)) follow(registration, task);
+        else {
+          entry.status = task.status === "succeeded" ? "completed" : "failed";
+          pendingTasks.delete(promptId);
+          registration.task = task;
+        }
       }
     },
     remove(promptId: string): boolean {
