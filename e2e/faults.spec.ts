@@ -4,6 +4,7 @@ import type { Simulator } from "../src/simulator/http-server.ts";
 import type { ChaosBrowser, ChaosTab } from "./chaos/browser.ts";
 import { expect, test } from "./chaos/fixtures.ts";
 import type { Told, ToldEnding } from "./chaos/told.ts";
+import { insecureHost } from "./engines/engine.ts";
 import { portrait } from "./workflows.ts";
 
 test.describe.configure({ timeout: 180_000 });
@@ -243,6 +244,46 @@ test.describe("a tab", () => {
       await expectEnding(anna, task, "succeeded");
     }
     expect(isRestored, evictions.join("\n")).toBe(true);
+  });
+
+  test("that goes back, forward and back again in half a second is still itself where there are no locks", async ({
+    chaos,
+    address,
+    comfy,
+  }) => {
+    const lan = address.replace("127.0.0.1", insecureHost);
+    const open = async (): Promise<ChaosTab> => {
+      const tab = await chaos.open(lan);
+      await tab.ready();
+      return tab;
+    };
+    await open(); // keeps the host
+    const anna = await open();
+    expect(await anna.evaluate(() => "locks" in navigator)).toBe(false);
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
+    await untilAccepted(anna, task);
+    const [{ tabId, page } = {}] = told(anna, "opened");
+    const shown = () => told(anna, "shown-again").length;
+    const isAway = () => anna.evaluate(() => !("chaos" in window));
+    // While one page takes the other's place there is nobody to be told.
+    const atOnce = { ...patience, intervals: [20] };
+
+    await anna.navigate(lan.replace("chaos.html", "tab.html"));
+    await expect(anna.back).toPass(atOnce);
+    await expect.poll(shown, atOnce).toBe(1);
+    // It asks now whether it is a copy.
+    await expect(anna.forward).toPass(atOnce);
+    await expect.poll(isAway, atOnce).toBe(true);
+    await expect(anna.back).toPass(atOnce);
+    await expect.poll(shown, atOnce).toBe(2);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(await anna.evaluate(() => [window.chaos.page, window.chaos.session().tabId])).toEqual([
+      page,
+      tabId,
+    ]);
+    comfy.release();
+    await expectEnding(anna, task, "succeeded");
   });
 
   test("that goes from page to page of one site has its tasks on each", async ({

@@ -2,6 +2,7 @@ import { type BrowserContext, test as base, type Page } from "@playwright/test";
 import { build, createServer, preview } from "vite";
 import { type Abilities, abilities, readVersion } from "../src/comfy/versions.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../src/simulator/http-server.ts";
+import { insecureHost } from "./engines/engine.ts";
 import type {} from "./pages/tab.ts";
 
 /** One page under test, driven from outside. */
@@ -61,7 +62,10 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
         await server.close();
       } else {
         await build({ logLevel: "error" });
-        const server = await preview({ logLevel: "error", preview: { port: 0, host: "127.0.0.1" } });
+        const server = await preview({
+          logLevel: "error",
+          preview: { port: 0, host: "127.0.0.1", allowedHosts: [insecureHost] },
+        });
         await use(server.resolvedUrls?.local[0] ?? "");
         await new Promise((closed) => server.httpServer.close(closed));
       }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { type BrowserContext, type CDPSession, chromium, type Page } from "@playwright/test";
 import { chromiumArgs } from "../chromium-args.ts";
+import { insecureHost } from "../engines/engine.ts";
 import type {} from "../pages/chaos.ts";
 import { readTold, type Told } from "./told.ts";
 
@@ -44,6 +45,7 @@ export interface ChaosTab {
   reload(): Promise<void>;
   navigate(url: string): Promise<void>;
   back(): Promise<void>;
+  forward(): Promise<void>;
   /** The whole process of the page, and of whatever shares it. */
   crash(): Promise<void>;
   /** @returns the copy, which has its own copy of `sessionStorage` */
@@ -55,7 +57,12 @@ export interface ChaosTab {
   close(): Promise<void>;
 }
 
-const args = ["--headless=new", "--remote-debugging-port=0", ...chromiumArgs];
+const args = [
+  "--headless=new",
+  "--remote-debugging-port=0",
+  `--host-resolver-rules=MAP ${insecureHost} 127.0.0.1`,
+  ...chromiumArgs,
+];
 
 /** @param profile the folder in which it keeps what it stores, also for its next start */
 export async function startBrowser(executable: string, profile: string): Promise<ChaosBrowser> {
@@ -186,6 +193,13 @@ function createTab(
     return result.value;
   }
 
+  async function go(steps: number): Promise<void> {
+    const { currentIndex, entries } = await (await cdp()).send("Page.getNavigationHistory");
+    const entryId = entries[currentIndex + steps]?.id;
+    if (entryId === undefined) throw new Error("there is nothing to go to");
+    await (await cdp()).send("Page.navigateToHistoryEntry", { entryId });
+  }
+
   const tab: OwnTab = {
     told: [],
     targetId: cdp()
@@ -217,12 +231,8 @@ function createTab(
       const { errorText } = await (await cdp()).send("Page.navigate", { url });
       if (errorText) throw new Error(`${url}: ${errorText}`);
     },
-    async back() {
-      const { currentIndex, entries } = await (await cdp()).send("Page.getNavigationHistory");
-      const entryId = entries[currentIndex - 1]?.id;
-      if (entryId === undefined) throw new Error("there is nothing to go back to");
-      await (await cdp()).send("Page.navigateToHistoryEntry", { entryId });
-    },
+    back: () => go(-1),
+    forward: () => go(1),
     async crash() {
       const crashed = new Promise<void>((resolve) => whenCrashed.push(resolve));
       // The answer never comes.

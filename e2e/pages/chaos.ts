@@ -1,3 +1,4 @@
+import { nanoid } from "nanoid";
 import {
   ComfyTabsError,
   type ConnectOptions,
@@ -40,7 +41,7 @@ declare global {
   }
 }
 
-const page = crypto.randomUUID();
+const page = nanoid(); // there is no `randomUUID` on insecure hosts
 const arrived = new Set<string>();
 const followed = new Set<string>();
 /** Dismissed in the next turn: a page that crashes takes along what it has just told. */
