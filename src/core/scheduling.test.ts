@@ -220,6 +220,16 @@ describe("a server", () => {
     expect(sentTo(host, second)).toEqual([promptId]);
   });
 
+  test("that is declared later, and that another tab has open, gets at once what waits", () => {
+    const host = scriptedHost();
+    host.tab("ben", { servers: [second] });
+    host.openSocket(second);
+    const anna = host.tab("anna", { servers: [first] });
+    const { promptId } = anna.submit("one");
+    anna.call({ method: "addServers", servers: [second] });
+    expect(sentTo(host, second)).toEqual([promptId]);
+  });
+
   test("that a reloaded tab does not name any more is not its own", () => {
     const host = scriptedHost();
     const anna = host.tab("anna", { servers: [first, second] });

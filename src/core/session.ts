@@ -137,6 +137,8 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
       for (const declared of request.servers)
         deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
       seekUnmet(c, tab);
+      // For what waits, one of them may be open already.
+      c.sendWaiting = true;
       answer(c, call, { ok: null });
       return;
     case "setAuth": {
