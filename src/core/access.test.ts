@@ -164,6 +164,17 @@ describe("credentials", () => {
   });
 });
 
+test("what waits for credentials goes out at once under an account that another tab has open already", () => {
+  const own = declared(comfy.url, { key: `${comfy.url} ben` as never });
+  const { host, anna } = opened();
+  host.tab("ben", { servers: [own] });
+  host.openSocket(own);
+  anna.submit("portrait");
+  host.reply("/prompt", login);
+  renew(anna, own);
+  expect(host.pending("/prompt").map(({ server }) => server)).toEqual([own.key]);
+});
+
 test("a prompt whose refusal comes after the tab has another account goes out under that", () => {
   const { host, anna } = opened();
   const own = declared(comfy.url, { key: `${comfy.url} ben` as never });

@@ -109,6 +109,8 @@ export function authRenewed(c: Coordinator, tab: Tab, renewed: DeclaredServer): 
       one.id === renewed.id && one.key === before?.key ? renewed : one,
     );
   }
+  // Another tab may have that account's socket open already.
+  c.sendWaiting = true;
   const server = serverFor(c, renewed);
   server.error = undefined;
   unbar(c, server);
