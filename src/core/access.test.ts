@@ -175,6 +175,22 @@ test("what waits for credentials goes out at once under an account that another 
   expect(host.pending("/prompt").map(({ server }) => server)).toEqual([own.key]);
 });
 
+test("a task under an account that its tab has left, and whose token has expired, is stalled, and can be dismissed", () => {
+  const { host, anna } = opened();
+  const { taskId, promptId } = anna.submit("portrait");
+  host.reply("/prompt", accepted(promptId));
+  renew(anna, declared(comfy.url, { key: `${comfy.url} ben` as never }));
+  for (let waited = 0; waited < 185; waited += 5) {
+    expect(anna.call({ method: "dismiss", taskId }).answer).toHaveProperty("error");
+    host.pass(5_000);
+    while (host.pending("/queue").length > 0) host.reply("/queue", login);
+  }
+  host.pass(5_000);
+  while (host.pending("/queue").length > 0) host.reply("/queue", login);
+  expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
+  expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+});
+
 test("a prompt whose refusal comes after the tab has another account goes out under that", () => {
   const { host, anna } = opened();
   const own = declared(comfy.url, { key: `${comfy.url} ben` as never });

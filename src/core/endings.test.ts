@@ -558,6 +558,22 @@ test("a task that runs and says nothing is stalled, also where others go on queu
   expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
 });
 
+test("a task whose server has gone for good is stalled, and can be dismissed; not so where it was away for a moment", () => {
+  const { host, anna, promptId, taskId } = queued();
+  const answer = (reply: object, ms: number) => {
+    for (const until = host.now + ms; host.now < until; host.pass(5_000))
+      while (host.pending("/queue").length > 0) host.reply("/queue", reply);
+  };
+  host.closeSocket();
+  answer({ failure: "network" }, 170_000);
+  answer({ queue_running: [], queue_pending: [[1, promptId, {}, {}, []]] }, 20_000);
+  answer({ failure: "network" }, 170_000);
+  expect(anna.heard(taskId)).not.toContain("warning");
+  answer({ failure: "network" }, 20_000);
+  expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
+  expect(anna.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+});
+
 test("a task that has had as many warnings as it may have is told all the same that it is stalled, and can be dismissed", () => {
   const { host, anna, promptId, taskId } = started();
   for (let node = 1; node <= 100; node += 1) {

@@ -24,7 +24,7 @@ import { findTwins } from "./twins.ts";
 
 /** While tasks are open, the queue is asked for so often: more where positions are waited for. */
 const everyMs = { running: 15_000, queued: 10_000, failed: 5_000, unheard: 2_000 } as const;
-/** Running, silent, and the queue as it was: a worker thread may have died (ComfyUI execution.py). */
+/** Running, silent, and the queue as it was: a worker thread may have died (ComfyUI execution.py). Or nobody answers. */
 const stalledMs = 180_000;
 /** After a look-up that found nothing, the next one. */
 const nextLookMs = 1_000;
@@ -52,9 +52,12 @@ export function surveyAnswered(
   if (!queue) {
     lookUpFailed(c, server);
     // It may be too long to be read, with the others' graphs in it. What has ended is in the history all the same.
-    for (const task of openTasksAt(c, server))
+    for (const task of openTasksAt(c, server)) {
+      if (!isOnItsWay(task))
+        watchForStall(c, task, server.aside.since, "Its server does not say how it stands");
       if (server.connection.at !== "open") askOthers(c, task, everyMs.failed);
       else if (!isOnItsWay(task)) lookUpHistory(c, server, task, notAsked);
+    }
   } else {
     lookUpSucceeded(c, server);
     const running = new Map(queue.running.map(({ promptId, number }) => [promptId, number]));
@@ -68,7 +71,7 @@ export function surveyAnswered(
       if (number !== undefined) {
         found(c, server, task, number, purpose.startedAt);
         markStarted(c, task);
-        watchForStall(c, server, task);
+        watchForStall(c, task, server.queueFellAt, "Running, but nothing moves: the server may hang");
       } else if (waiting) {
         found(c, server, task, waiting.number, purpose.startedAt);
         // About to be sent once more, and there by now.
@@ -95,16 +98,11 @@ function paceOf(c: Coordinator, server: Server): "queued" | "running" | "unheard
   return open.some(({ stage }) => stage.at === "queued") ? "queued" : "running";
 }
 
-function watchForStall(c: Coordinator, server: Server, task: Task): void {
-  const quietSince = Math.max(task.lastNewsAt, server.queueFellAt);
-  if (task.stalled || c.moment.now - quietSince < stalledMs) return;
+/** From then on its owner may dismiss it: a server that has gone for good, or wants other credentials, tells no ending. */
+function watchForStall(c: Coordinator, task: Task, since: number, what: string): void {
+  if (task.stalled || c.moment.now - Math.max(task.lastNewsAt, since) < stalledMs) return;
   task.stalled = true;
-  warn(
-    c,
-    task,
-    "stalled",
-    `Running, but nothing has moved for ${Math.round(stalledMs / 60_000)} minutes: the server may hang.`,
-  );
+  warn(c, task, "stalled", `${what}. So it has been for ${Math.round(stalledMs / 60_000)} minutes.`);
 }
 
 function found(c: Coordinator, server: Server, task: Task, number: number, askedAt: number): void {

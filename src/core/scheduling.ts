@@ -226,6 +226,7 @@ export function tellPositions(c: Coordinator): void {
 /** One failed look-up happens; a server that goes on failing gets nothing new for a while, and comes back by itself. */
 export function lookUpFailed(c: Coordinator, { aside, key }: Server): void {
   aside.failures += 1;
+  aside.since = Math.min(aside.since, c.moment.now);
   const excess = aside.failures - asideMs.after;
   if (excess < 0) return;
   const ms = Math.min(asideMs.longest, asideMs.first * 2 ** excess) * (0.5 + c.moment.random / 2);
@@ -235,6 +236,6 @@ export function lookUpFailed(c: Coordinator, { aside, key }: Server): void {
 
 export function lookUpSucceeded(c: Coordinator, server: Server): void {
   const wasAside = server.aside.until > c.moment.now;
-  server.aside = { failures: 0, until: Number.NEGATIVE_INFINITY };
+  server.aside = { failures: 0, since: Number.POSITIVE_INFINITY, until: Number.NEGATIVE_INFINITY };
   if (wasAside) c.sendWaiting = true;
 }

@@ -55,7 +55,7 @@ export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): 
     barred: false,
     divided: false,
     depth,
-    aside: { failures: 0, until: Number.NEGATIVE_INFINITY },
+    aside: { failures: 0, since: Number.POSITIVE_INFINITY, until: Number.NEGATIVE_INFINITY },
     routes: new Map(),
     open: new Set(),
     twinned: new Set(),

@@ -138,8 +138,8 @@ export interface Server {
   divided: boolean;
   /** The most that a tab lets it have. */
   depth: number;
-  /** Look-ups that failed in a row, and until when it gets nothing new for that. */
-  aside: { failures: number; until: number };
+  /** Look-ups that failed in a row, since when, and until when it gets nothing new for that. */
+  aside: { failures: number; since: number; until: number };
   /** Prompt id → task: written before the POST, so that no frame can come too early. */
   readonly routes: Map<string, string>;
   /** The tasks among them that have not ended. */
