@@ -150,6 +150,13 @@ describe("a page that comes back", () => {
     ]);
   });
 
+  test("gets the previews, also where nobody knows that the page before it has crashed: there are no Web Locks", () => {
+    const { host, promptId, taskId } = running(true);
+    const again = host.tab("anna");
+    host.say({ type: "preview", promptId, nodeId: "1", mime: "image/jpeg", image: new Uint8Array([1]) });
+    expect(again.heard(taskId)).toEqual(["preview"]);
+  });
+
   test("is refused the name of a tab whose secret it does not have", () => {
     const { host } = running(true);
     const thief = host.tab("thief", { tabId: "tab-anna", secret: "guessed" });

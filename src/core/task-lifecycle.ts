@@ -42,7 +42,8 @@ export function emit(c: Coordinator, task: Task, body: TaskEventBody): void {
   if (event.type !== "preview") task.record.put(event);
   const tab = c.tabs.get(task.tabId);
   if (!tab) return;
-  for (const key of tab.ports) {
+  // The newest page first: without Web Locks, one before it that has crashed is not known to have.
+  for (const key of [...tab.ports].reverse()) {
     const port = c.ports.get(key);
     if (!port) continue;
     if (event.type !== "preview") deliver(c, port, { kind: "task", event });
