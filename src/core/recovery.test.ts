@@ -79,6 +79,10 @@ describe("a task whose host died", () => {
     const ben = host.tab("ben");
     host.openSocket();
     expect(posts(host)).toEqual([]);
+    const why = { code: "waiting", message: expect.stringContaining("has its files") };
+    expect(ben.welcome).toMatchObject({ ok: { tasks: [{ events: [why] }] } });
+    host.pass(2_000);
+    expect(ben.heard()).toEqual([]);
     ben.call({ method: "addServers", servers: [other] });
     host.openSocket(other);
     expect(posts(host)).toMatchObject([{ server: other.key }]);

@@ -61,8 +61,7 @@ function narrowed(
   filesAt: readonly string[],
   affinity: Wish["affinity"],
 ): [readonly DeclaredServer[], string?] {
-  // Nothing brings a file to another server. Its tab may name that later.
-  const holders = candidates.filter(({ id }) => filesAt.length === 0 || filesAt.includes(id));
+  const holders = holdersOf(candidates, filesAt);
   if (candidates.length === 1) return [holders, "the only one that it may use"];
   const locked = lockedBy(c, tab?.tabId ?? "");
   const own = holders.filter(({ key }) => locked.has(key));
@@ -72,6 +71,10 @@ function narrowed(
   if (last && last.length > 0) return [last, "affinity: the tab's last task went there"];
   return [candidates];
 }
+
+/** Nothing brings a file to another server. Its tab may name that later. */
+const holdersOf = (candidates: readonly DeclaredServer[], filesAt: readonly string[] = []) =>
+  candidates.filter(({ id }) => filesAt.length === 0 || filesAt.includes(id));
 
 const round = (load: number): number => Math.round(100 * load) / 100;
 
@@ -175,8 +178,8 @@ export function handOut(c: Coordinator, send: (task: Task, server: DeclaredServe
 
 /** They are told why, and where they stand: of many less often, for each is told by itself. */
 export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
-  if (c.locks.table.held.length > 0 || [...c.servers.values()].some(({ error }) => error))
-    for (const task of tasks) sayWhyItWaits(c, task);
+  const isNews = c.locks.table.held.length > 0 || [...c.servers.values()].some(({ error }) => error);
+  for (const task of tasks) if (isNews || task.submission?.filesAt) sayWhyItWaits(c, task);
   if (tasks.length > 0 && !c.timers.has("backlog "))
     setTimer(c, {
       at: Math.max(c.moment.now, c.positionsAt + Math.max(positionsEveryMs, tasks.length)),
@@ -189,11 +192,17 @@ export function keepWaiting(c: Coordinator, tasks: readonly Task[]): void {
  * and so is one that another tab has locked, where there is no other.
  */
 function sayWhyItWaits(c: Coordinator, task: Task): void {
-  const { candidates, tabId } = task;
+  const { tabId, submission } = task;
+  const candidates = holdersOf(task.candidates, submission?.filesAt);
+  const isUnnamed = candidates.length === 0 && task.candidates.length > 0;
   const isLocked = candidates.length > 0 && candidates.every(({ key }) => isLockedFor(c, tabId, key));
   const why =
     candidates.map(({ key }) => c.servers.get(key)?.error?.message).find(Boolean) ??
-    (isLocked ? "another tab has locked it." : undefined);
+    (isLocked
+      ? "another tab has locked it."
+      : isUnnamed
+        ? "its page does not name the server that has its files."
+        : undefined);
   if (why === undefined || why === task.waitsFor) return;
   task.waitsFor = why;
   const servers = candidates.map(({ id }) => id).join(", ");
@@ -209,7 +218,7 @@ export function tellPositions(c: Coordinator): void {
   let ahead = 0;
   for (const task of inTurn(c)) {
     let queue = Number.POSITIVE_INFINITY;
-    for (const { key } of task.candidates) {
+    for (const { key } of holdersOf(task.candidates, task.submission?.filesAt)) {
       const server = c.servers.get(key);
       if (server && isUsable(c, server) && !isLockedFor(c, task.tabId, key))
         queue = Math.min(queue, busyness(c, server));
