@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
-import { runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { declared, runOf, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 import type { Effect } from "./effects.ts";
 
 const batchesOf = (effects: readonly Effect[]) =>
@@ -120,6 +120,21 @@ describe("a port", () => {
     const flying = host.coordinator.ports.get(anna.port)?.flying.length;
     host.take({ type: "tab-acknowledged", port: anna.port, batch: 1e9 });
     expect(host.coordinator.ports.get(anna.port)?.flying).toHaveLength(flying ?? -1);
+  });
+
+  test("keeps custom messages of 8 MiB at most for a tab that does not read, the newest", () => {
+    const host = scriptedHost();
+    const servers = [declared("http://comfy.test", { broadcastTypes: ["picture"] })];
+    const anna = host.tab("anna", { servers, reads: false });
+    host.openSocket();
+    const [socket = 0] = host.coordinator.sockets.keys();
+    for (let data = 1; data <= 100; data += 1) {
+      const message = { type: "custom", name: "picture", data } as const;
+      host.take({ type: "message-received", socket, message, bytes: 1024 * 1024 });
+    }
+    const waiting = host.coordinator.ports.get(anna.port)?.outbox.items() ?? [];
+    expect(waiting.length).toBeLessThanOrEqual(8);
+    expect(waiting.at(-1)).toMatchObject({ kind: "message", data: 100 });
   });
 
   test("keeps only the newest previews for a tab that does not read", () => {

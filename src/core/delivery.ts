@@ -6,7 +6,7 @@ import type { Coordinator, Port } from "./state.ts";
 /** How much may be on its way to a tab that has not acknowledged it. Beyond, news is coalesced. */
 export const deliveryWindow = { batches: 32, bytes: 8 * 1024 * 1024 } as const;
 /** Custom messages and previews that wait for a tab that does not read: the oldest go first. */
-const waitingLimit = { message: 4096, preview: 8 } as const;
+const waitingLimit = { message: 4096, messageBytes: 8 * 1024 * 1024, preview: 8 } as const;
 
 export const newOutbox = (): BoundedMailbox<HostEvent> =>
   new BoundedMailbox(hostEventKey, (event) => {
@@ -20,6 +20,22 @@ export const newOutbox = (): BoundedMailbox<HostEvent> =>
 export function deliver(c: Coordinator, port: Port, event: HostEvent): void {
   port.outbox.put(event);
   c.touchedPorts.add(port);
+}
+
+/** A custom message, which may be as large as a node likes. */
+export function deliverMessage(
+  c: Coordinator,
+  port: Port,
+  message: Omit<Extract<HostEvent, { kind: "message" }>, "kind" | "number">,
+  bytes: number,
+): void {
+  port.lastMessage += 1;
+  port.messageBytes += bytes;
+  if (port.messageBytes > waitingLimit.messageBytes) {
+    port.outbox.drop(({ kind }) => kind === "message");
+    port.messageBytes = bytes;
+  }
+  deliver(c, port, { kind: "message", number: port.lastMessage, ...message });
 }
 
 /**
@@ -93,6 +109,7 @@ function mayPost(port: Port): boolean {
 
 function postBatch(c: Coordinator, port: Port): void {
   const events = port.outbox.drain();
+  port.messageBytes = 0;
   if (events.length === 0) return;
   port.lastBatch += 1;
   port.flying.push({ batch: port.lastBatch, bytes: previewBytes(events) });

@@ -1,7 +1,7 @@
 import { present } from "../comfy/json.ts";
 import type { NodeProgress, ServerMessage } from "../comfy/messages.ts";
 import { socketProved } from "./connection.ts";
-import { deliver } from "./delivery.ts";
+import { deliverMessage } from "./delivery.ts";
 import { finishFromFrames } from "./endings.ts";
 import type { SocketKey } from "./facts.ts";
 import { heard } from "./hearing.ts";
@@ -37,7 +37,7 @@ export function messageReceived(
     case "feature_flags":
       return;
     case "custom":
-      broadcast(c, server, message.name, message.data);
+      broadcast(c, server, message.name, message.data, bytes);
       return;
     case "malformed":
       // It may have been an output: what runs is read from the history when it ends.
@@ -220,15 +220,13 @@ function queueChanged(c: Coordinator, server: Server, queueRemaining: number): v
 }
 
 /** Custom messages name no task: they go where an app has asked for their type by name, else to nobody. */
-function broadcast(c: Coordinator, server: Server, type: string, data: unknown): void {
+function broadcast(c: Coordinator, server: Server, type: string, data: unknown, bytes: number): void {
   for (const tab of c.tabs.values())
     for (const { id, key, broadcastTypes } of tab.servers.values())
       if (key === server.key && broadcastTypes.includes(type))
         for (const portKey of tab.ports) {
           const port = c.ports.get(portKey);
-          if (!port) continue;
-          port.lastMessage += 1;
-          deliver(c, port, { kind: "message", number: port.lastMessage, serverId: id, type, data });
+          if (port) deliverMessage(c, port, { serverId: id, type, data }, bytes);
         }
 }
 

@@ -104,6 +104,7 @@ const newPort = (
   flying: [],
   lastBatch: 0,
   lastMessage: 0,
+  messageBytes: 0,
   gathering: false,
   suspended: false,
   silentRounds: pings && c.mode === "shared" ? 0 : Number.NEGATIVE_INFINITY,

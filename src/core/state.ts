@@ -84,6 +84,8 @@ export interface Port {
   readonly flying: { readonly batch: number; readonly bytes: number }[];
   lastBatch: number;
   lastMessage: number;
+  /** Of the custom messages in the outbox. */
+  messageBytes: number;
   /** A tick is on its way: what arrives until it is back makes one batch. */
   gathering: boolean;
   /** The page is in the back/forward cache, where a message would evict it. */
