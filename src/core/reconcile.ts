@@ -103,6 +103,8 @@ function watchForStall(c: Coordinator, task: Task, since: number, what: string):
   if (task.stalled || c.moment.now - Math.max(task.lastNewsAt, since) < stalledMs) return;
   task.stalled = true;
   warn(c, task, "stalled", `${what}. So it has been for ${Math.round(stalledMs / 60_000)} minutes.`);
+  // At the next host, too.
+  writeJournal(c, task, { for: "progress", task: task.id });
 }
 
 function found(c: Coordinator, server: Server, task: Task, number: number, askedAt: number): void {

@@ -270,6 +270,21 @@ describe("a task whose host died", () => {
     expect(again.heard(taskId).slice(-2)).toEqual(["output", "succeeded"]);
   });
 
+  test("and that was stalled can be dismissed at the next one at once", () => {
+    const { journal, host: first, anna } = former();
+    const { taskId, promptId } = anna.submit("portrait");
+    first.openSocket();
+    accept(first, promptId);
+    first.say({ type: "execution_start", promptId });
+    for (let waited = 0; waited < 200; waited += 10) {
+      first.pass(10_000);
+      while (first.pending("/queue").length > 0) first.reply("/queue", queueOf([promptId]));
+    }
+    expect(anna.taskEvents(taskId)).toContainEqual(expect.objectContaining({ code: "stalled" }));
+    const again = successor(journal).tab("anna");
+    expect(again.call({ method: "dismiss", taskId }).answer).toEqual({ ok: null });
+  });
+
   test("is asked for every two seconds as long as only its former host's socket would hear it", () => {
     const { journal, host: first, anna } = former();
     first.openSocket();
