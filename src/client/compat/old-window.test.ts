@@ -296,7 +296,6 @@ describe("a prompt that the app has POSTed", () => {
     page.fire("pagehide", false);
     page.crash();
     browser.comfy.finish("p-2");
-    await new Promise((resolve) => setTimeout(resolve, 50));
     announced = [];
 
     const after = openWindow(browser.openPage(page.storage));
