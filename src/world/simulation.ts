@@ -382,8 +382,8 @@ function checkReload(world: World): void {
         );
     }
   for (const host of browser.hosts) if (host.state === "live") host.checkAtRest();
+  // A copy of the tab from before it was dismissed may have cancelled it: to its host it is a new one.
   for (const { taskId, stopped, dismissed, told } of book.entries.values())
-    // A copy of the tab from before it was dismissed may have cancelled it: to its host it is a new one.
     if (stopped && !dismissed && told && told.type !== "cancelled" && !isMortal(world))
       throw new Error(`G6 is broken: cancel() of ${taskId} said true, and it ended ${told.type}`);
 }
