@@ -172,8 +172,8 @@ export const mutants: readonly Mutant[] = [
     "task-lifecycle",
     500,
     "events go to the tab that came first",
-    "const tab = c.tabs.get(task.tabId);\n  if (!tab) return;\n  for",
-    "const tab = [...c.tabs.values()][0];\n  if (!tab) return;\n  for",
+    "const tab = c.tabs.get(task.tabId);\n  if (!tab) return;\n  //",
+    "const tab = [...c.tabs.values()][0];\n  if (!tab) return;\n  //",
   ),
   core(
     "absence",
@@ -211,8 +211,8 @@ export const mutants: readonly Mutant[] = [
     "reconcile",
     3000,
     "a failed look-up is taken for gone",
-    'if (entry === undefined) surveySoon(c, server, 2_000);\n  else if (entry === "unknown")',
-    'if (entry === undefined || entry === "unknown")',
+    "const entry = read ? readHistory(answer.text, purpose.promptId) : undefined;",
+    'const entry = (read && readHistory(answer.text, purpose.promptId)) || "unknown";',
   ),
   core(
     "reconcile",
@@ -300,7 +300,7 @@ export const mutants: readonly Mutant[] = [
     "recovery",
     500,
     "the next host counts a task's events from the start",
-    "task.seq = Math.max(entry.seq, known?.lastSeq ?? 0) + seqGap;",
+    "task.seq = Math.max(task.seq, entry.seq + seqGap, (known?.lastSeq ?? 0) + seqGap);",
     "task.seq = 0;",
   ),
 
