@@ -296,13 +296,6 @@ export const mutants: readonly Mutant[] = [
     "if (stillThere) for (const task of hello.tasks) adopt(c, tab, task);",
     "",
   ),
-  core(
-    "recovery",
-    500,
-    "the next host counts a task's events from the start",
-    "task.seq = Math.max(task.seq, entry.seq + seqGap, (known?.lastSeq ?? 0) + seqGap);",
-    "task.seq = 0;",
-  ),
 
   // Connections
   core(
