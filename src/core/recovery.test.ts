@@ -24,6 +24,15 @@ function successor(journal: JournalModel, kind: "memory" | "indexeddb" = "indexe
   return host;
 }
 
+/** The next host of a task of anna's and one of ben's, which have been accepted. */
+function ofTwoTabs() {
+  const { journal, host: first, anna } = former();
+  const ben = first.tab("ben");
+  first.openSocket();
+  for (const tab of [anna, ben]) accept(first, tab.submit(tab.name).promptId);
+  return { first, host: successor(journal) };
+}
+
 const accept = (host: ScriptedHost, promptId: string): void =>
   host.reply("/prompt", { prompt_id: promptId, number: 1, node_errors: {} });
 const openings = (host: ScriptedHost) =>
@@ -333,11 +342,7 @@ describe("a task whose host died", () => {
   });
 
   test("has the outputs that its former host's client id brought before its tab came", () => {
-    const { journal, host: first, anna } = former();
-    const ben = first.tab("ben");
-    first.openSocket();
-    for (const tab of [anna, ben]) accept(first, tab.submit(tab.name).promptId);
-    const host = successor(journal);
+    const { host } = ofTwoTabs();
     host.tab("ben");
     host.openSocket();
     host.say(...runOf(promptIdOf("anna")));
@@ -356,11 +361,7 @@ describe("a task whose host died", () => {
   });
 
   test("is listened for under a new client id where our own socket under the former one may not be closed yet", () => {
-    const { journal, host: first, anna } = former();
-    const ben = first.tab("ben");
-    first.openSocket();
-    for (const tab of [anna, ben]) accept(first, tab.submit(tab.name).promptId);
-    const host = successor(journal);
+    const { first, host } = ofTwoTabs();
     const again = host.tab("anna");
     host.openSocket();
     host.say(...runOf(promptIdOf("anna")));

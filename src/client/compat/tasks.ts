@@ -1,4 +1,4 @@
-import type { TaskResult } from "../../protocol/tasks.ts";
+import { isSettled, type TaskResult } from "../../protocol/tasks.ts";
 import type { Logger, Session, Task } from "../api.ts";
 import { announce, isAnnounced, type TaskAnnouncement } from "./announce.ts";
 
@@ -44,8 +44,6 @@ export interface WindowTasksMeans {
   readonly now: () => number;
   readonly clientId: () => string;
 }
-
-const isOpen = ({ status }: Task): boolean => /^(submitting|queued|running)$/.test(status);
 
 /** This window's tasks by prompt id, under the names of the old code. */
 export function createWindowTasks({ logger, storage, now, clientId }: WindowTasksMeans) {
@@ -162,7 +160,7 @@ export function createWindowTasks({ logger, storage, now, clientId }: WindowTask
           timestamp: createdAt,
         };
         const registration = enter(entry);
-        if (isOpen(task) || isAnnounced(storage, promptId)) follow(registration, task);
+        if (!isSettled(task.status) || isAnnounced(storage, promptId)) follow(registration, task);
         else {
           entry.status = task.status === "succeeded" ? "completed" : "failed";
           pendingTasks.delete(promptId);
