@@ -5,6 +5,7 @@ import { type BrowserContext, chromium, type Page } from "@playwright/test";
 import { journalName, workerName } from "../src/protocol/names.ts";
 import { test as base, expect } from "./fixtures.ts";
 import type {} from "./pages/journal.ts";
+import { portrait } from "./workflows.ts";
 
 interface Profile {
   /** Starts a browser in this profile; what it stores is on the disk, unlike in Playwright's usual contexts. */
@@ -93,7 +94,11 @@ test("a journal whose site data is cleared goes on in memory", async ({ profile,
 
 test("the host in the worker journals in IndexedDB, under the app's name", async ({ openTab }) => {
   const anna = await openTab({ name: "atelier" });
-  const { journal } = await anna.page.evaluate(() => window.tab.session().diagnostics());
-  const names = await anna.page.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name));
-  expect([journal, names]).toEqual(["indexeddb", [journalName(workerName("atelier"))]]);
+  // No prompt is sent before it is in the journal: until then its database may still be opening.
+  await anna.ending(await anna.submit(portrait()));
+  const found = await anna.page.evaluate(async () => ({
+    journal: (await window.tab.session().diagnostics()).journal,
+    names: (await indexedDB.databases()).map(({ name }) => name),
+  }));
+  expect(found).toEqual({ journal: "indexeddb", names: [journalName(workerName("atelier"))] });
 });
