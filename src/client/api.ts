@@ -191,7 +191,8 @@ export interface Session {
   submit(workflow: Workflow, options?: SubmitOptions): Promise<Task>;
   /**
    * Makes a prompt that the app POSTed itself a task of this tab: live events when it was sent with
-   * {@link clientId}, the ending in any case. One that the server never had stays open, with a warning.
+   * {@link clientId}, the ending in any case. One that the server does not know
+   * within half a minute is `lost`.
    *
    * @throws {@link ComfyTabsError} `not-found` — no such server, or another tab's prompt
    */

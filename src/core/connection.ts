@@ -140,7 +140,7 @@ function connectionLost(c: Coordinator, server: Server): void {
 }
 
 /** Until a look-up that is asked from now on finds it. */
-function suspect(c: Coordinator, task: Task): void {
+export function suspect(c: Coordinator, task: Task): void {
   task.suspicion = "socket-broke";
   task.suspectedAt = c.moment.now;
 }

@@ -6,7 +6,7 @@ import { probeHearing } from "./hearing.ts";
 import { lookUpHistory, startLookUps, surveySoon } from "./look-up.ts";
 import { adoptElsewhere, askOthers } from "./recovery.ts";
 import { lookUpFailed, lookUpSucceeded } from "./scheduling.ts";
-import { openTasksAt } from "./servers.ts";
+import { isHearsay, openTasksAt } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Task } from "./state.ts";
 import { unsureAndMissing } from "./submission.ts";
 import {
@@ -30,6 +30,8 @@ const stalledMs = 180_000;
 const nextLookMs = 1_000;
 /** So many find nothing before a task is lost: one of two servers behind an address answers each as likely as not. */
 const looks = { withCause: 5, without: 10 } as const;
+/** A prompt that its app has sent by itself, and that nobody has seen, may arrive for so long. */
+const hearsayMs = 30_000;
 /** Two look-ups closer than this are one. */
 const apartMs = 1_000;
 /** No queue was read before: what is not in the history either may be anywhere. */
@@ -190,7 +192,6 @@ function unknownTwice(c: Coordinator, server: Server, task: Task): void {
   else if (task.cancel) {
     if (task.misses >= looks.withCause) settle(c, task, { type: "cancelled", by: "owner" });
   } else if (task.adrift || server.divided) setAdrift(c, task);
-  else if (task.registered && task.suspicion === undefined) setAdrift(c, task);
   else mayBeLost(c, server, task);
 }
 
@@ -206,13 +207,16 @@ const settleLost = (c: Coordinator, task: Task): void =>
  * questions in the same order would come to the same one for ever.
  */
 function mayBeLost(c: Coordinator, server: Server, task: Task): void {
-  const { suspicion, suspectedAt, missingSince, misses } = task;
-  const hasCause = suspicion !== undefined && suspectedAt <= missingSince;
-  if (misses < (hasCause ? looks.withCause : looks.without)) {
+  const { suspicion, suspectedAt, missingSince, missedAt, misses } = task;
+  // Its POST may be on its way; and what became of it may have been before our time.
+  const mayBeNews = isHearsay(task);
+  const hasCause = suspicion !== undefined && suspectedAt <= missingSince && !mayBeNews;
+  const isEarly = mayBeNews && missedAt - missingSince < hearsayMs;
+  if (isEarly || misses < (hasCause ? looks.withCause : looks.without)) {
     if (c.moment.random < 0.5) probeHearing(c, server);
     return;
   }
-  const hears = server.hearing.lastAt - missingSince > framesLagMs.silent;
+  const hears = !mayBeNews && server.hearing.lastAt - missingSince > framesLagMs.silent;
   if (hears && suspicion === undefined && !isUnheard(server, task)) setAdrift(c, task);
   else settleLost(c, task);
 }

@@ -780,6 +780,39 @@ describe("a task that only its tab remembers", () => {
     expect(anna.heard(remembered.taskId).at(-1)).toBe("failed");
   });
 
+  describe("and whose call, for a server that its page does not name, is repeated", () => {
+    const call = (anna: ReturnType<ScriptedHost["tab"]>) =>
+      anna.call({
+        method: "submit",
+        submission: { taskId: remembered.taskId, promptId: remembered.promptId, server: other.id },
+        workflow: "{}",
+      });
+
+    test("fails as it would have at the host before, if that cannot have sent it", () => {
+      const host = successor(journalModel());
+      const anna = host.tab("anna", { tasks: [remembered] });
+      expect(call(anna).answer).toMatchObject({ ok: { taskId: remembered.taskId } });
+      expect(anna.taskEvents(remembered.taskId)).toMatchObject([
+        { type: "failed", error: { code: "not-found" } },
+      ]);
+    });
+
+    test("is looked for there when that is named, and sent where it is unknown", () => {
+      const host = successor(journalModel());
+      host.take({ type: "journal-degraded", reason: "full" });
+      const anna = host.tab("anna", { tasks: [remembered] });
+      host.take({ type: "tab-noted", port: anna.port });
+      host.openSocket();
+      call(anna);
+      nobodyKnows(host, host.now + 90_000);
+      expect(posts(host)).toEqual([]);
+      anna.call({ method: "addServers", servers: [other] });
+      host.openSocket(other);
+      nobodyKnows(host, host.now + 90_000);
+      expect(posts(host)).toMatchObject([{ server: other.key }]);
+    });
+  });
+
   test("is looked for at the server that took it as soon as a page names that, and nowhere before", () => {
     const host = successor(journalModel());
     const known = { ...remembered, serverId: other.id };
@@ -999,6 +1032,22 @@ describe("a host that lost a task to another one", () => {
     second.tab("anna").call({ method: "cancel", taskId });
     first.say(...runOf(promptId).slice(0, 2), { type: "execution_interrupted", promptId, executed: [] });
     first.say({ type: "executing", promptId, nodeId: null });
+    expect(journal.entries.get(taskId)?.events.at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
+  });
+
+  test("knows that also where the server has forgotten it, and a restart was seen", () => {
+    const journal = journalModel();
+    const first = scriptedHost({ journal, journalKind: "indexeddb" });
+    const { promptId, taskId } = first.tab("anna").submit("portrait");
+    first.openSocket();
+    accept(first, promptId);
+    const second = successor(journal);
+    second.now = first.now;
+    second.tab("anna").call({ method: "cancel", taskId });
+    first.closeSocket();
+    first.pass(1_000);
+    first.openSocket();
+    nobodyKnows(first, first.now + 10_000);
     expect(journal.entries.get(taskId)?.events.at(-1)).toMatchObject({ type: "cancelled", by: "owner" });
   });
 

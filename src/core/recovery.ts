@@ -130,11 +130,14 @@ function claimBack(
   const ending = entry.events.findLast(isEnding) as Ending | undefined;
   if (ending && mine.stage.at === "settling") mine.stage = { ...mine.stage, ending };
   else if (ending) settle(c, mine, ending);
-  else if (entry.cancelWanted && mine.stage.at === "settling" && mine.stage.ending.type === "cancelled")
+  else if (entry.cancelWanted && mine.stage.at === "settling" && isAway(mine.stage.ending))
     mine.stage = { ...mine.stage, ending: { type: "cancelled", by: "owner" } };
   else pursueCancel(c, mine);
   if (claims > 1) mayHaveBeenSent(c, tab, mine, entry);
 }
+
+/** What its owner has cancelled elsewhere looks so from here. */
+const isAway = ({ type }: Ending): boolean => type === "cancelled" || type === "lost";
 
 /** The page may have heard more from hosts that have journalled nothing of it, and would take all news for old. */
 function countOn(task: Task, known: KnownTask | undefined): void {
@@ -287,7 +290,11 @@ export function seekUnmet(c: Coordinator, tab: Tab): void {
 function lookAround(c: Coordinator, task: Task, inMs = 0): void {
   const [first] = task.candidates;
   task.unmet = !first;
-  if (!first) return;
+  if (!first) {
+    leaveServer(c, task);
+    task.stage = { at: "waiting" };
+    return;
+  }
   task.stage = { at: "queued" };
   task.suspicion = "socket-broke";
   task.roundAt = c.moment.now;

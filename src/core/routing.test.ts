@@ -168,6 +168,69 @@ describe("a prompt that the app posted itself", () => {
     expect(anna.taskEvents("t").filter(({ type }) => type === "text")).toMatchObject([{ text: "words" }]);
   });
 
+  describe("and of which nobody knows", () => {
+    function registered() {
+      const host = scriptedHost();
+      const anna = host.tab("anna");
+      host.openSocket();
+      const promptId = promptIdOf("own");
+      anna.call({
+        method: "register",
+        registration: { taskId: "t", serverId: "http://comfy.test", promptId },
+      });
+      return { host, anna, promptId };
+    }
+    function nobodyKnows(host: ScriptedHost, ms: number): void {
+      for (const until = host.now + ms; host.now < until; host.pass(500)) {
+        host.say({ type: "status", queueRemaining: 0 });
+        while (host.pending("/queue").length > 0)
+          host.reply("/queue", { queue_running: [], queue_pending: [] });
+        while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
+        while (host.pending("/prompt").length > 0)
+          host.reply("/prompt", { exec_info: { queue_remaining: 0 } });
+      }
+    }
+
+    test("may be on its way for half a minute, and is lost then", () => {
+      const { host, anna } = registered();
+      nobodyKnows(host, 28_000);
+      expect(anna.heard("t")).toEqual([]);
+      nobodyKnows(host, 15_000);
+      expect(anna.taskEvents("t").map(({ type }) => type)).toEqual(["lost"]);
+    });
+
+    test("is as patient where the server was restarted meanwhile", () => {
+      const { host, anna, promptId } = registered();
+      nobodyKnows(host, 1_000);
+      host.closeSocket();
+      host.pass(1_000);
+      host.openSocket();
+      nobodyKnows(host, 20_000);
+      host.say(...runOf(promptId));
+      expect(anna.heard("t")).toEqual(["accepted", "started", "node", "output"]);
+      host.pass(1_000);
+      for (const { path } of host.pending(/^\/history/)) host.reply(path, historyOf(promptId, {}));
+      expect(anna.heard("t").at(-1)).toBe("succeeded");
+    });
+
+    test("is lost where a server died that was heard of it before it was registered", () => {
+      const host = scriptedHost();
+      const anna = host.tab("anna");
+      host.openSocket();
+      const promptId = promptIdOf("own");
+      host.say(runOf(promptId)[0] as never);
+      host.closeSocket();
+      anna.call({
+        method: "register",
+        registration: { taskId: "t", serverId: "http://comfy.test", promptId },
+      });
+      host.pass(1_000);
+      host.openSocket();
+      nobodyKnows(host, 15_000);
+      expect(anna.heard("t").at(-1)).toBe("lost");
+    });
+  });
+
   test("ends by a look-up when it was registered late", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

@@ -1,6 +1,6 @@
 import { present } from "../comfy/json.ts";
 import type { NodeProgress, ServerMessage } from "../comfy/messages.ts";
-import { socketProved } from "./connection.ts";
+import { socketProved, suspect } from "./connection.ts";
 import { deliverMessage } from "./delivery.ts";
 import { finishFromFrames } from "./endings.ts";
 import type { SocketKey } from "./facts.ts";
@@ -268,6 +268,8 @@ export function claimUnclaimed(c: Coordinator, server: Server, task: Task): void
   markAccepted(c, task);
   const present = server.connection.at === "open" && server.connection.socket === kept.socket;
   if (present && kept.messages[0]?.type === "execution_start") task.witness = kept.socket;
+  // What has happened to it since, no socket has told.
+  if (!present) suspect(c, task);
   for (const message of kept.messages)
     tell(c, server, task, kept.socket, message as Parameters<typeof tell>[4], 0);
 }

@@ -220,6 +220,17 @@ describe("a server", () => {
     expect(sentTo(host, second)).toEqual([promptId]);
   });
 
+  test("that is declared while the journal writes a task down gets that, too", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna", { servers: [first] });
+    host.holdJournal();
+    const { promptId } = anna.submit("one");
+    anna.call({ method: "addServers", servers: [second] });
+    host.releaseJournal();
+    host.openSocket(second);
+    expect(sentTo(host, second)).toEqual([promptId]);
+  });
+
   test("that is declared later, and that another tab has open, gets at once what waits", () => {
     const host = scriptedHost();
     host.tab("ben", { servers: [second] });

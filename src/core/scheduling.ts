@@ -1,6 +1,6 @@
 import type { DeclaredServer } from "./facts.ts";
 import { isLockedFor, lockedBy } from "./locks.ts";
-import { openTasksAt } from "./servers.ts";
+import { isHearsay, openTasksAt } from "./servers.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import { emit, isOnItsWay, warn } from "./task-lifecycle.ts";
 import { setTimer } from "./timers.ts";
@@ -83,7 +83,8 @@ const isUsable = (c: Coordinator, { connection, barred, aside }: Server): boolea
 
 const isFull = (c: Coordinator, server: Server, depth: number): boolean =>
   server.open.size >= depth &&
-  openTasksAt(c, server).filter(({ adrift, misses }) => !adrift || misses < 2).length >= depth;
+  openTasksAt(c, server).filter((task) => task.misses < 2 || !(task.adrift || isHearsay(task))).length >=
+    depth;
 
 /** The server's own count, and what we have sent that it cannot have counted yet. */
 function busyness(c: Coordinator, server: Server): number {

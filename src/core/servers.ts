@@ -14,7 +14,7 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
   const added = declared.filter(({ id }) => !tab.servers.has(id));
   if (added.length > 0)
     for (const task of c.tasks.values())
-      if (!task.unmet && task.tabId === tab.tabId && (task.stage.at === "waiting" || isSought(task)))
+      if (!task.unmet && task.tabId === tab.tabId && (isYetToGo(task) || isSought(task)))
         task.candidates = [
           ...task.candidates,
           ...added.filter(
@@ -28,9 +28,14 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
   });
 }
 
+const isYetToGo = ({ stage }: Task): boolean => stage.at === "waiting" || stage.at === "journalling";
+
 /** It may be at any of its servers, or nowhere. */
 export const isSought = ({ adopted, accepted, stage }: Task): boolean =>
   adopted && !accepted && stage.at === "queued";
+
+/** Only its app says that there is such a prompt: nobody has seen it here. */
+export const isHearsay = ({ registered, accepted }: Task): boolean => registered && !accepted;
 
 export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): Server {
   const known = c.servers.get(key);

@@ -89,11 +89,19 @@ function resume(
   { submission, workflow }: Pick<SubmitRequest, "submission" | "workflow">,
   call: CallKey,
 ): void {
+  const wasNeverSent = c.journal === "indexeddb" && !c.journalDegraded && !isOld(c, task) && task.posts === 0;
+  const refusal = wasNeverSent && refuseServer(tab, submission.server);
+  if (refusal) {
+    // Its page may have it in its list by now.
+    settle(c, task, { type: "failed", error: refusal });
+    answer(c, call, { ok: snapshotOf(task) });
+    return;
+  }
   task.submission = submission;
   task.workflow = workflow;
   task.candidates = candidatesFor(tab, submission);
   task.cancelAfterMs = submission.cancelAfterMs;
-  if (c.journal === "indexeddb" && !c.journalDegraded && !isOld(c, task) && task.posts === 0) {
+  if (wasNeverSent) {
     leaveServer(c, task);
     task.suspicion = undefined;
     // Promised only when it would survive this host, too.
@@ -125,13 +133,19 @@ function refuse(
   server: string | undefined,
 ): WireError | undefined {
   if (c.tasks.has(taskId)) return wireError("invalid-option", "This task id is taken.", { option: "taskId" });
+  const refusal = refuseServer(tab, server);
+  if (refusal) return refusal;
+  for (const { key } of tab.servers.values())
+    if (c.servers.get(key)?.routes.has(promptId))
+      return wireError("invalid-option", "This prompt id is taken.", { option: "promptId" });
+  return undefined;
+}
+
+function refuseServer(tab: Tab, server: string | undefined): WireError | undefined {
   if (server !== undefined && !tab.servers.has(server))
     return wireError("not-found", `This session has no server "${server}".`, { what: server });
   if (tab.servers.size === 0)
     return wireError("invalid-option", "This session names no server.", { option: "servers" });
-  for (const { key } of tab.servers.values())
-    if (c.servers.get(key)?.routes.has(promptId))
-      return wireError("invalid-option", "This prompt id is taken.", { option: "promptId" });
   return undefined;
 }
 
