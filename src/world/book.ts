@@ -1,7 +1,11 @@
+import type { ServerKey } from "../protocol/ids.ts";
 import type { PortTaskEvent } from "../protocol/tasks.ts";
 import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
 import type { Identity } from "./page.ts";
 import { type Kind, markOfPicture, shownBy } from "./workflows.ts";
+
+/** With these codes a task has never reached a server, or been refused there. */
+const unsent: readonly string[] = ["host-lost", "unauthorized"];
 
 /** What is known of one task from outside: what its tab asked for, and what it was told. */
 export interface Entry {
@@ -30,12 +34,19 @@ export interface Entry {
   told: PortTaskEvent | undefined;
   /** How often an ending was heard, in all page instances. */
   tellings: number;
+  /** Its app has sent it by itself. */
+  readonly registered?: true;
 }
 
 /** What all tabs have asked for and heard, compared with what the servers did. */
 export interface Book {
   readonly entries: Map<string, Entry>;
+  /** Of the next one, also if it comes to be none. */
+  nextMark(): number;
   runs(promptId: string): PromptEntry[];
+  /** The tab's app has named this server, as this account. */
+  named(tabId: string, server: ServerKey): void;
+  hasNamed(tabId: string, server: ServerKey): boolean;
   /** The tab has a host that knows it, until it has left. */
   came(tabId: string): void;
   left(tabId: string): void;
@@ -58,7 +69,9 @@ export function createBook(
   isMortal: () => boolean,
 ): Book {
   const entries = new Map<string, Entry>();
+  let marks = 0;
   const meddled = new Set<string>();
+  const named = new Map<string, Set<ServerKey>>();
   /** By the id that was asked for: those that old servers have given, under which it may be sent again. */
   const given = new Map<string, Set<string>>();
   /** By tab: since when it is away, and its absences until now. */
@@ -129,7 +142,12 @@ export function createBook(
       case "failed":
         if (event.error.code === "node-failed")
           check(did("error"), "G2", `${entry.taskId} failed only in the words of the host`);
-        if (event.error.code === "host-lost" && !isExcused() && !isUnknown)
+        check(
+          event.error.code !== "host-lost" || !entry.registered,
+          "G2",
+          `${entry.taskId} was sent by its app, and is told to have reached no server`,
+        );
+        if (unsent.includes(event.error.code) && !isExcused() && !isUnknown)
           check(
             !isAlive && !isOnRecord(promptId),
             "G2",
@@ -175,8 +193,13 @@ export function createBook(
 
   return {
     entries,
+    nextMark: () => ++marks,
     meddled,
     runs,
+    named(tabId, server) {
+      named.set(tabId, (named.get(tabId) ?? new Set()).add(server));
+    },
+    hasNamed: (tabId, server) => named.get(tabId)?.has(server) === true,
     came(tabId) {
       const since = awaySince.get(tabId);
       awaySince.delete(tabId);

@@ -3,6 +3,7 @@ import type { Effect } from "../core/effects.ts";
 import type { Fact } from "../core/facts.ts";
 import type { KnownTask } from "../protocol/session-api.ts";
 import type { Agenda } from "./agenda.ts";
+import { type App, type AppVariety, createApp, declared } from "./app.ts";
 import { type Book, check } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import { createHostModel, type HostModel } from "./host-model.ts";
@@ -23,6 +24,7 @@ export interface TabModel {
         readonly tasks: readonly KnownTask[];
       }
     | undefined;
+  readonly app: App;
   page: PageModel | undefined;
   /** Whether there is a tab: it can be closed and opened again with what it had stored. */
   isOpen: boolean;
@@ -38,7 +40,8 @@ export interface Browser {
   readonly lockCheck: LockCheck;
   /** The hosts that pages find: one, or one for each page where there is no SharedWorker. */
   readonly serving: readonly HostModel[];
-  openTab(stored?: TabModel["stored"]): TabModel;
+  /** @param of a tab that it is a copy of: with what that has stored, in the same app */
+  openTab(of?: TabModel): TabModel;
   /** A page is loaded in this tab, and claims the tab's identity. */
   load(tab: TabModel): void;
   unload(tab: TabModel, goodbye: boolean): void;
@@ -52,7 +55,7 @@ export interface Browser {
   readonly left: number;
 }
 
-export interface BrowserMeans {
+export interface BrowserMeans extends AppVariety {
   readonly agenda: Agenda;
   readonly dice: Dice;
   readonly network: Network;
@@ -132,7 +135,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
     dice,
     book,
     storage,
-    sites: network.sites,
+    network,
     hasLocks,
     hasClaimed: hasLocks || dice.chance(0.7),
     host: hostFor,
@@ -177,8 +180,15 @@ export function createBrowser(browser: BrowserMeans): Browser {
     get left() {
       return left;
     },
-    openTab(stored) {
-      const tab: TabModel = { name: `t${tabs.length + 1}`, stored, page: undefined, isOpen: true };
+    openTab(of) {
+      const app = createApp(network.sites, dice, browser);
+      const tab: TabModel = {
+        name: `t${tabs.length + 1}`,
+        stored: of?.stored,
+        app: of ? { ...app, accounts: new Map(of.app.accounts) } : app,
+        page: undefined,
+        isOpen: true,
+      };
       tabs.push(tab);
       return tab;
     },
@@ -191,7 +201,7 @@ export function createBrowser(browser: BrowserMeans): Browser {
             tasks: new Map(stored.tasks.map((task) => [task.taskId, task])),
           }
         : fresh();
-      const page = createPage(means, identity);
+      const page = createPage(means, identity, tab.app);
       tab.page = page;
       tabOf.set(page, tab);
       tab.isOpen = true;
@@ -231,7 +241,8 @@ export function createBrowser(browser: BrowserMeans): Browser {
             "a stranger is welcome",
           ),
       });
-      const hello = helloOf({ ...identity, secret: "guessed" }, { ...means, hasClaimed: true });
+      const servers = page.app.servers.map(({ url }) => declared(page.app, url));
+      const hello = helloOf({ ...identity, secret: "guessed" }, { ...means, hasClaimed: true }, servers);
       host.tell({ type: "tab-said-hello", port, call: calls, hello });
       agenda.after(1_000, () => {
         host.removePort(port);

@@ -1,3 +1,4 @@
+import { newsType } from "./app.ts";
 import type { TabModel } from "./browser-model.ts";
 import type { Dice } from "./dice.ts";
 import {
@@ -11,6 +12,7 @@ import {
   wireFault,
 } from "./fault-targets.ts";
 import type { HostModel } from "./host-model.ts";
+import { keyOf } from "./network-model.ts";
 import { workflowOf } from "./workflows.ts";
 import type { World } from "./world.ts";
 
@@ -75,7 +77,7 @@ export const faults = {
     const { browser } = world;
     const tab = dice.pick(livePages(world));
     if (!tab || !browser.hasLocks || browser.tabs.length >= 8) return false;
-    browser.load(browser.openTab(tab.stored));
+    browser.load(browser.openTab(tab));
     return true;
   }) as Fault,
   // Without locks for so long that its host takes it for gone.
@@ -91,6 +93,16 @@ export const faults = {
   "tab-impersonated": tabFault((world, { page }) => {
     if (page) world.browser.impersonate(page);
   }),
+  /** Its tabs are asked to sign in again. */
+  "account-refused": ((world, dice) => {
+    const { network, browser } = world;
+    const { url } = dice.pick(network.sites)!;
+    // Nobody in particular has nothing that could be refused.
+    const account = dice.pick(browser.tabs.flatMap(({ app }) => app.accounts.get(url) || []));
+    if (account === undefined) return false;
+    network.refused.add(keyOf(url, account));
+    return true;
+  }) as Fault,
   "tab-storage-cleared": tabFault((world, tab) => {
     world.browser.unload(tab, false);
     tab.stored = undefined;
@@ -265,7 +277,9 @@ export const faults = {
     server.emit("execution_success", { prompt_id });
     server.emit("executing", { prompt_id, node: null });
   }),
-  "others-work": serverFault((_, server, dice) => {
+  "others-work": serverFault((world, server, dice) => {
+    const at = world.network.sites.find(({ servers }) => servers.includes(server));
+    server.emit(newsType, { at: at?.url });
     for (let count = dice.whole(1, 4); count > 0; count -= 1) {
       const client_id = dice.chance(0.5) ? "somebody" : undefined;
       const kind = dice.pick(["quick", "steps", "fails", "blocked"] as const)!;
@@ -301,6 +315,7 @@ export const faultKinds = Object.keys(faults) as FaultKind[];
 export function heal(world: World): void {
   const { network, browser, servers, agenda } = world;
   network.online = true;
+  network.refused.clear();
   browser.storage.health = "well";
   for (const site of network.sites) site.down = false;
   for (const server of servers) {

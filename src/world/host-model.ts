@@ -113,12 +113,6 @@ export function createHostModel(means: HostMeans): HostModel {
       throw new Error(`G8 is broken: ${flying} batches are on their way to a page that does not read`);
   }
 
-  const siteOf = (url: string) => {
-    const site = network.sites.find((one) => one.url === url);
-    if (!site) throw new Error(`G1 is broken: a request to ${url}, which nobody named`);
-    return site;
-  };
-
   function obey(effect: Effect): void {
     switch (effect.do) {
       case "post-batch":
@@ -138,7 +132,7 @@ export function createHostModel(means: HostMeans): HostModel {
         callers.delete(effect.call);
         return;
       case "open-socket":
-        line.open(siteOf(effect.server), effect.socket, effect.clientId);
+        line.open(effect.server, effect.socket, effect.clientId);
         return;
       case "close-socket":
         line.close(effect.socket);
@@ -157,7 +151,7 @@ export function createHostModel(means: HostMeans): HostModel {
         line.send(effect.socket, effect.text);
         return;
       case "request":
-        line.request(siteOf(effect.server), effect);
+        line.request(effect.server, effect);
         return;
       case "write-journal": {
         const { write } = effect;

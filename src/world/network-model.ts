@@ -1,5 +1,6 @@
 import { decodeMessage } from "../comfy/decode.ts";
 import type { Fact, HttpAnswer, RequestKey, SocketKey } from "../core/facts.ts";
+import type { ServerKey } from "../protocol/ids.ts";
 import type { ComfyServer, ServerSocket } from "../simulator/index.ts";
 import type { Agenda } from "./agenda.ts";
 import type { Dice } from "./dice.ts";
@@ -23,8 +24,8 @@ export interface Order {
 
 /** What a host has of the network. Its facts come late, and in each socket in order. */
 export interface Line {
-  request(site: Site, order: Order): void;
-  open(site: Site, socket: SocketKey, clientId: string): void;
+  request(server: ServerKey, order: Order): void;
+  open(server: ServerKey, socket: SocketKey, clientId: string): void;
   send(socket: SocketKey, text: string): void;
   close(socket: SocketKey): void;
   /** The process behind it has ended: the system closes what it had open. */
@@ -47,17 +48,33 @@ export interface Wire {
 export interface Network {
   readonly sites: readonly Site[];
   readonly wires: ReadonlySet<Wire>;
+  /** Accounts whose credentials are taken no more, until their owner signs in again. */
+  readonly refused: Set<ServerKey>;
+  /** Every prompt that a host has sent, and under whose name. */
+  readonly posted: { readonly server: ServerKey; readonly promptId: string }[];
   online: boolean;
   line(tell: (fact: Fact) => void): Line;
   /** A page that asks a server by itself. */
-  ask(site: Site, order: Omit<Order, "request">, answer: (given: HttpAnswer) => void): void;
+  ask(server: ServerKey, order: Omit<Order, "request">, answer: (given: HttpAnswer) => void): void;
 }
+
+/** A host's key for an address and an account there; of nobody's in particular it is the address. */
+export const keyOf = (url: string, account: string): ServerKey =>
+  (account === "" ? url : `${url} ${account}`) as ServerKey;
 
 /** How long a closed half-open socket takes to end in a browser. */
 const closeLimitMs = 60_000;
 
 export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]): Network {
   const wires = new Set<Wire>();
+  const refused = new Set<ServerKey>();
+  const posted: Network["posted"] = [];
+
+  const siteOf = (key: ServerKey): Site => {
+    const site = sites.find(({ url }) => key === url || key.startsWith(`${url} `));
+    if (!site) throw new Error(`G1 is broken: a request to ${key}, which nobody named`);
+    return site;
+  };
 
   const serverOf = (site: Site): ComfyServer => {
     const server = site.servers.length === 1 ? site.servers[0]! : dice.pick(site.servers)!;
@@ -65,7 +82,8 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
     return server;
   };
 
-  function ask(site: Site, order: Omit<Order, "request">, answer: (given: HttpAnswer) => void): void {
+  function ask(key: ServerKey, order: Omit<Order, "request">, answer: (given: HttpAnswer) => void): void {
+    const site = siteOf(key);
     let done = false;
     const reply = (given: HttpAnswer): void => {
       if (done) return;
@@ -84,6 +102,13 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
     agenda.after(dice.delay(10), () => {
       if (site.down || !network.online) {
         failed();
+        return;
+      }
+      if (refused.has(key)) {
+        agenda.after(dice.delay(10), () => {
+          undoTimeout();
+          reply({ status: order.opaque ? 0 : 401, text: "" });
+        });
         return;
       }
       const { method, path: target, body } = order;
@@ -107,7 +132,8 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
     const live = new Map<SocketKey, { send(text: string): void; close(): void }>();
     let ended = false;
 
-    function open(site: Site, socket: SocketKey, clientId: string): void {
+    function open(key: ServerKey, socket: SocketKey, clientId: string): void {
+      const site = siteOf(key);
       let [heardAt, toldClosed, blind] = [0, false, false];
       let end: ServerSocket | undefined;
       /** What the server says arrives late, but in order. */
@@ -147,7 +173,7 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
       });
       agenda.after(dice.delay(10), () => {
         if (closing) return;
-        if (site.down || !network.online) {
+        if (site.down || !network.online || refused.has(key)) {
           inOrder(closed);
           return;
         }
@@ -201,8 +227,10 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
     }
 
     return {
-      request(site, order) {
-        ask(site, order, (answer) => {
+      request(server, order) {
+        if (order.method === "POST" && order.path === "/prompt" && order.body !== undefined)
+          posted.push({ server, promptId: (JSON.parse(order.body) as { prompt_id: string }).prompt_id });
+        ask(server, order, (answer) => {
           if (!ended) tell({ type: "request-answered", request: order.request, answer });
         });
       },
@@ -216,6 +244,6 @@ export function createNetwork(agenda: Agenda, dice: Dice, sites: readonly Site[]
     };
   }
 
-  const network: Network = { sites, wires, online: true, line, ask };
+  const network: Network = { sites, wires, refused, posted, online: true, line, ask };
   return network;
 }

@@ -1,11 +1,18 @@
 import { present } from "../comfy/json.ts";
-import type { PortHello, TabRequest } from "../core/facts.ts";
-import type { ServerKey } from "../protocol/ids.ts";
+import type { DeclaredServer, PortHello, TabRequest } from "../core/facts.ts";
 import { isEnding } from "../protocol/mailbox.ts";
-import { type Answer, acknowledgeEvery, type HostEvent, type Welcome } from "../protocol/session-api.ts";
+import {
+  type Answer,
+  acknowledgeEvery,
+  type HostEvent,
+  type ServerSnapshot,
+  type Welcome,
+} from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
+import { type App, declared } from "./app.ts";
 import { check } from "./book.ts";
 import type { HostModel } from "./host-model.ts";
+import { keyOf } from "./network-model.ts";
 import type { Identity, PageMeans, PageModel, TaskLog } from "./page.ts";
 import { createPageLocks } from "./page-locks.ts";
 
@@ -14,6 +21,10 @@ const retryMs = 1_000;
 /** As without Web Locks (client/host-life.ts). */
 const pings = { everyMs: 30_000, patienceMs: 120_000 };
 const repeats = 2;
+const callMs = 30_000;
+/** The longest until an app names its other servers, and until its user signs in again. */
+const namingMs = 20_000;
+const signInMs = 20_000;
 /** A page that has just come back has not called yet. */
 const wakingMs = 60_000;
 
@@ -38,16 +49,9 @@ interface Link {
 
 export function helloOf(
   { tabId, secret: tabSecret, tasks, isNew }: Identity,
-  { sites, hasLocks, hasClaimed, storage }: Pick<PageMeans, "sites" | "hasLocks" | "hasClaimed" | "storage">,
+  { hasLocks, hasClaimed, storage }: Pick<PageMeans, "hasLocks" | "hasClaimed" | "storage">,
+  servers: readonly DeclaredServer[],
 ): PortHello {
-  const servers = sites.map(({ url }, index) => ({
-    id: url,
-    key: url as ServerKey,
-    url,
-    weight: index === 0 ? 1 : 2,
-    depth: index === 0 ? 4 : 2,
-    broadcastTypes: [],
-  }));
   return {
     tabId,
     tabSecret,
@@ -63,11 +67,16 @@ export function helloOf(
 }
 
 /** One page of one tab, as the client library behaves: its link to whatever host there is, and what it heard. */
-export function createPage(means: PageMeans, identity: Identity): PageModel {
+export function createPage(means: PageMeans, identity: Identity, app: App): PageModel {
   const { agenda, dice, book } = means;
   const logs = new Map<string, TaskLog>();
   const calls = new Map<number, Call>();
   const waiting: (() => void)[] = [];
+  /** By address: what this page has named. A host that it has refuses none of them. */
+  const servers = new Map<string, DeclaredServer>();
+  for (const { url } of app.servers.slice(0, app.namedFirst)) servers.set(url, declared(app, url));
+  /** Where its user has been asked who they are, and has not said yet. */
+  const asked = new Set<string>();
   let [alive, frozen, suspended, ready] = [true, false, false, false];
   /** Its host has said that nothing of what it does outlives it. */
   let forgets = false;
@@ -116,7 +125,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
       );
     };
     /** Of what the page asks by itself. */
-    const asked = new Map<number, (answer: Answer<unknown>) => void>();
+    const ownCalls = new Map<number, (answer: Answer<unknown>) => void>();
     host.addPort(made.port, {
       events: (batch, events) =>
         down(() => {
@@ -130,7 +139,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         }),
       answer: (key, answer) =>
         down(() => {
-          const take = asked.get(key);
+          const take = ownCalls.get(key);
           if (take) take(answer);
           else settle(key, answer);
         }),
@@ -148,7 +157,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         if (made.over) return;
         let answered = false;
         const call = means.nextCall();
-        asked.set(call, () => {
+        ownCalls.set(call, () => {
           answered = true;
           ping();
         });
@@ -165,7 +174,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     let refusals = 0;
     const hello = (): void => {
       const call = means.nextCall();
-      asked.set(call, (answer) => {
+      ownCalls.set(call, (answer) => {
         if (!("ok" in answer)) return;
         const welcome = answer.ok as Welcome;
         if ("refused" in welcome) {
@@ -187,7 +196,9 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
         if (task) page.identity.tasks.set(taskId, { ...task, lastSeq: Math.max(task.lastSeq, log.lastSeq) });
       }
       book.spokenFor(page.identity);
-      const known = helloOf(page.identity, means);
+      const named = [...servers.values()];
+      const known = helloOf(page.identity, means, named);
+      for (const { key } of named) book.named(page.identity.tabId, key);
       lastLoss = known.losses?.split(" ").at(-1);
       const said = ready ? { ...known, locks: locks.known() } : known;
       up(made, (to) => to.tell({ type: "tab-said-hello", port: made.port, call, hello: said }));
@@ -212,9 +223,32 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     const isFirst = !ready;
     ready = true;
     for (const snapshot of welcome.tasks) takeSnapshot(snapshot);
+    for (const server of welcome.servers) takeServer(server);
     for (const lock of locks.takeWelcome(welcome.locks ?? [])) means.lockLost(page, lock);
     for (const call of [...calls.values()]) if (!call.sentOn) send(call);
-    if (isFirst) means.begin(page);
+    if (!isFirst) return;
+    means.begin(page);
+    if (!page.hasNamedAll) later(dice.whole(0, namingMs), nameAll);
+  }
+
+  function nameAll(): void {
+    const more = app.servers.filter(({ url }) => !servers.has(url)).map(({ url }) => declared(app, url));
+    for (const { key } of more) book.named(page.identity.tabId, key);
+    page.call({ method: "addServers", servers: more }, callMs, (answer) => {
+      if ("error" in answer) later(retryMs, nameAll);
+      // Signed in there meanwhile, it could not be: the host did not know it.
+      else for (const one of more) servers.set(one.id, one);
+    });
+  }
+
+  /** Somebody signs in some time after they are asked to. */
+  function takeServer({ id, error }: ServerSnapshot): void {
+    if (error?.code !== "unauthorized" || asked.has(id)) return;
+    asked.add(id);
+    later(dice.whole(10, signInMs), () => {
+      asked.delete(id);
+      page.signIn(id, app.someone(id, dice));
+    });
   }
 
   /** Before it is noted where every page finds it, the host sends nothing more. */
@@ -259,6 +293,8 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
   function hear(event: HostEvent): void {
     if (event.kind === "lock") locks.takeEvent(event);
     if (event.kind === "journal") forgets = true;
+    if (event.kind === "server") takeServer(event.server);
+    if (event.kind === "message") takeNews(event);
     if (event.kind !== "task") return;
     take(event.event);
     const { taskId, type } = event.event;
@@ -267,6 +303,12 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     if (!log || (type !== "accepted" && !isEnding(event.event))) return;
     const at = event.event.type === "accepted" ? event.event : undefined;
     remember(taskId, log, at?.promptId, at?.serverId);
+  }
+
+  function takeNews({ serverId, type, data }: Extract<HostEvent, { kind: "message" }>): void {
+    const { at } = data as { at: string };
+    const isWanted = servers.get(serverId)?.broadcastTypes.includes(type);
+    check(isWanted === true && at === serverId, "G1", `news of ${at} come as those of ${serverId}`);
   }
 
   function take(event: PortTaskEvent): void {
@@ -344,6 +386,7 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     means,
     identity,
     logs,
+    app,
     locks,
     get isAlive() {
       return alive;
@@ -363,8 +406,26 @@ export function createPage(means: PageMeans, identity: Identity): PageModel {
     get pending() {
       return calls.size;
     },
+    get hasNamedAll() {
+      return servers.size === app.servers.length;
+    },
+    get servers() {
+      return [...servers.values()];
+    },
     start: connect,
     takeSnapshot,
+    ask: ({ key }, order, done) => means.network.ask(key, order, (answer) => inPage(() => done(answer))),
+    signIn(url, account) {
+      if (!servers.has(url)) return;
+      means.network.refused.delete(keyOf(url, account));
+      const server = declared({ ...app, accounts: new Map([[url, account]]) }, url);
+      book.named(page.identity.tabId, server.key);
+      page.call({ method: "setAuth", server, account }, callMs, (answer) => {
+        if ("error" in answer) return;
+        servers.set(url, server);
+        app.accounts.set(url, account);
+      });
+    },
     call(request, deadlineMs, done) {
       const call: Call = { key: means.nextCall(), request, done, attempts: 0, sentOn: undefined };
       calls.set(call.key, call);

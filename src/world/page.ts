@@ -1,11 +1,12 @@
-import type { TabRequest } from "../core/facts.ts";
+import type { DeclaredServer, HttpAnswer, TabRequest } from "../core/facts.ts";
 import type { Answer, KnownTask } from "../protocol/session-api.ts";
 import type { PortTaskEvent, TaskSnapshot } from "../protocol/tasks.ts";
 import type { Agenda } from "./agenda.ts";
+import type { App } from "./app.ts";
 import type { Book } from "./book.ts";
 import type { Dice } from "./dice.ts";
 import type { HostModel } from "./host-model.ts";
-import type { Site } from "./network-model.ts";
+import type { Network, Order } from "./network-model.ts";
 import type { PageLock, PageLocks } from "./page-locks.ts";
 import type { Storage } from "./storage-model.ts";
 
@@ -36,7 +37,7 @@ export interface PageMeans {
   readonly dice: Dice;
   readonly book: Book;
   readonly storage: Storage;
-  readonly sites: readonly Site[];
+  readonly network: Network;
   /** Whether there are Web Locks. Without them only silence tells that a host is gone. */
   readonly hasLocks: boolean;
   /** Whether nobody else has the tab's id, by its lock or because nobody objected. */
@@ -60,6 +61,7 @@ export interface PageModel {
   readonly means: PageMeans;
   identity: Identity;
   readonly logs: Map<string, TaskLog>;
+  readonly app: App;
   readonly locks: PageLocks;
   readonly isAlive: boolean;
   /** Frozen, or in the back/forward cache: nothing of it runs. */
@@ -69,10 +71,18 @@ export interface PageModel {
   /** It has had a host once: the app has its session. */
   readonly isReady: boolean;
   readonly pending: number;
+  /** Whether it has named all servers that its app knows. */
+  readonly hasNamedAll: boolean;
+  /** What it has named. */
+  readonly servers: readonly DeclaredServer[];
   start(): void;
+  /** Asks a server by itself. */
+  ask(server: DeclaredServer, order: Omit<Order, "request">, done: (answer: HttpAnswer) => void): void;
   takeSnapshot(snapshot: TaskSnapshot): void;
   call(request: TabRequest, deadlineMs: number, done: (answer: Answer<unknown>) => void): void;
   expect(known: KnownTask): void;
+  /** With other credentials, of this account or another. */
+  signIn(url: string, account: string): void;
   forget(taskId: string): void;
   /** The host's lock is free, or has been stolen. */
   hostGone(host: HostModel): void;

@@ -1,5 +1,7 @@
-import type { Answer } from "../protocol/session-api.ts";
+import { present } from "../comfy/json.ts";
+import type { Answer, Submission } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
+import type { Entry } from "./book.ts";
 import type { TabModel } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
 import { type FaultKind, faultKinds, faults, heal } from "./faults.ts";
@@ -9,7 +11,15 @@ import { type Kind, workflowOf } from "./workflows.ts";
 import { checkWorld, createWorld, isMortal, type World } from "./world.ts";
 
 /** Something that a schedule lets happen: a fault, or what tabs do all day. */
-export type ActKind = FaultKind | "submit" | "cancel" | "dismiss" | "lock" | "unlock";
+export type ActKind =
+  | FaultKind
+  | "submit"
+  | "register"
+  | "cancel"
+  | "dismiss"
+  | "lock"
+  | "unlock"
+  | "sign-in";
 
 export interface Act {
   readonly kind: ActKind;
@@ -27,6 +37,8 @@ export interface Schedule {
   readonly version: string;
   readonly hasLocks: boolean;
   readonly isSolo: boolean;
+  readonly hasAccounts: boolean;
+  readonly namesLater: boolean;
   /** Whether every page locks a server as soon as it has a host. */
   readonly locksFirst: boolean;
   readonly acts: readonly Act[];
@@ -66,8 +78,14 @@ const kinds: readonly Kind[] = [
   "invalid",
 ];
 
-/** In so many worlds tabs lock servers. */
-const lockShare = 0.6;
+/** What a server accepts. */
+const registrable = kinds.filter((kind) => kind !== "invalid");
+
+/** In so many worlds tabs lock servers, send prompts by themselves, have accounts, and name some servers later. */
+const lockShare = 0.7;
+const registerShare = 0.4;
+const accountShare = 0.25;
+const laterShare = 0.4;
 
 export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKinds): Schedule {
   const dice = createDice(seed * 2_654_435_761);
@@ -76,14 +94,22 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     for (; count > 0; count -= 1) acts.push({ kind, gap: 0, salt: dice.whole(1, 2 ** 31) });
   };
   add("submit", dice.whole(3, 12));
+  if (dice.chance(registerShare)) add("register", dice.whole(1, 4));
   add("cancel", dice.whole(0, 4));
   add("dismiss", dice.whole(0, 3));
-  if (dice.chance(lockShare)) {
+  const hasAccounts = dice.chance(accountShare);
+  const possible = allowed.filter((kind) => hasAccounts || kind !== "account-refused");
+  if (hasAccounts) {
+    add("sign-in", dice.whole(0, 4));
+    if (possible.includes("account-refused")) add("account-refused", dice.whole(1, 6));
+  }
+  // What is held at one account's server does not follow its tab to another's.
+  if (!hasAccounts && dice.chance(lockShare)) {
     add("lock", dice.whole(2, 8));
     add("unlock", dice.whole(0, 3));
   }
-  const faultCount = allowed.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(4, 20);
-  for (let count = faultCount; count > 0; count -= 1) add(dice.pick(allowed)!, 1);
+  const faultCount = possible.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(4, 20);
+  for (let count = faultCount; count > 0; count -= 1) add(dice.pick(possible)!, 1);
   for (let place = acts.length - 1; place > 0; place -= 1) {
     const other = dice.whole(0, place);
     [acts[place], acts[other]] = [acts[other]!, acts[place]!];
@@ -97,7 +123,9 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     version: dice.pick(["0.33.0", "0.33.0", "0.33.0", "0.12.1", "0.12.1", "0.3.64", "0.3.64", "0.3.42"])!,
     hasLocks: dice.chance(0.8),
     isSolo: dice.chance(0.15),
-    locksFirst: dice.chance(0.15),
+    hasAccounts,
+    namesLater: dice.chance(laterShare),
+    locksFirst: !hasAccounts && dice.chance(0.15),
     acts: acts.map((act) => ({ ...act, gap: dice.whole(1, pace) })),
   };
 }
@@ -142,6 +170,8 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
       if (options.without?.has(place)) continue;
       const dice = createDice(act.salt);
       if (act.kind === "submit") submit(world, dice);
+      else if (act.kind === "register") register(world, dice);
+      else if (act.kind === "sign-in") signIn(world, dice);
       else if (act.kind === "cancel") cancel(world, dice);
       else if (act.kind === "dismiss") dismiss(world, dice);
       else if (act.kind === "lock") lock(world, dice, `lock-${place}`);
@@ -198,29 +228,28 @@ function outcomeOf(world: World, seed: number, happened: FaultKind[], failure: s
 
 const awake = ({ page }: TabModel): boolean => page?.isReady === true && page.isAlive && !page.isStill;
 
-function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string } = {}): string | undefined {
-  const tab = dice.pick(world.browser.tabs.filter(awake));
-  const page = tab?.page;
-  if (!page) return undefined;
-  const mark = world.book.entries.size + 1;
-  const taskId = `task-${mark}`;
+function mintPromptId(dice: Dice): string {
   const hex = (digits: number): string =>
     Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
-  const promptId = `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
-  const kind = wanted.kind ?? dice.pick(kinds)!;
-  const cancelAfterMs = dice.chance(0.15) ? dice.whole(1_000, 30_000) : undefined;
-  const server = wanted.site ?? (dice.chance(0.3) ? dice.pick(world.network.sites)?.url : undefined);
-  const entry = {
-    taskId,
-    promptId,
-    mark,
-    kind,
+  return `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
+}
+
+/** Somebody wants to be told of it, and may be away for only so long. */
+const patienceOf = (dice: Dice): number | undefined =>
+  dice.chance(0.15) ? dice.whole(1_000, 30_000) : undefined;
+
+function enter(
+  world: World,
+  page: PageModel,
+  what: Pick<Entry, "mark" | "kind" | "promptId" | "cancelAfterMs" | "site" | "registered">,
+): Entry {
+  const entry: Entry = {
+    ...what,
+    taskId: `task-${what.mark}`,
     tabId: page.identity.tabId,
-    cancelAfterMs,
-    site: server,
     submittedAt: world.agenda.now,
     promised: false,
-    refused: undefined as string | undefined,
+    refused: undefined,
     cancelAsked: false,
     stopped: false,
     dismissed: false,
@@ -229,24 +258,100 @@ function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string }
     told: undefined,
     tellings: 0,
   };
-  world.book.entries.set(taskId, entry);
+  world.book.entries.set(entry.taskId, entry);
+  return entry;
+}
+
+/** Of these answers a page cannot tell whether the host has the task (client/session.ts). */
+const undecided: readonly string[] = ["host-lost", "timeout", "closed"];
+
+/** What the page makes of the answer to what it has told its host. */
+function introduced(page: PageModel, entry: Entry, answer: Answer<unknown>): void {
+  if ("error" in answer) {
+    entry.refused = answer.error.code;
+    if (!undecided.includes(answer.error.code)) page.forget(entry.taskId);
+    return;
+  }
+  // One that is told lost before it is promised has never been.
+  entry.promised = entry.told === undefined;
+  page.takeSnapshot(answer.ok as TaskSnapshot);
+}
+
+function submit(world: World, dice: Dice, wanted: { kind?: Kind; site?: string } = {}): string | undefined {
+  const tab = dice.pick(world.browser.tabs.filter(awake));
+  const page = tab?.page;
+  if (!page) return undefined;
+  const mark = world.book.nextMark();
+  const promptId = mintPromptId(dice);
+  const kind = wanted.kind ?? dice.pick(kinds)!;
+  const cancelAfterMs = patienceOf(dice);
+  const server = wanted.site ?? (dice.chance(0.3) ? dice.pick(world.network.sites)?.url : undefined);
+  const filesAt = server === undefined && dice.chance(0.1) ? dice.pick(world.network.sites)?.url : undefined;
+  const site = server ?? filesAt;
+  const entry = enter(world, page, { mark, kind, promptId, cancelAfterMs, site });
+  const { taskId } = entry;
   page.expect({ taskId, promptId, lastSeq: 0, settled: false });
-  const submission = {
+  const submission: Submission = {
     taskId,
     promptId,
-    ...(cancelAfterMs === undefined ? {} : { cancelAfterMs }),
-    ...(server === undefined ? {} : { server }),
+    ...present({ cancelAfterMs, server }),
+    ...(filesAt === undefined ? {} : { filesAt: [filesAt] }),
+    ...(dice.chance(0.1) ? { front: true } : {}),
+    ...(dice.chance(0.1) ? { affinity: "tab" } : {}),
+    // In no journal: the next host cannot send it.
+    ...(dice.chance(0.05) ? { extraData: { api_key_comfy_org: "secret" } } : {}),
   };
   const workflow = workflowOf(kind, mark);
-  page.call({ method: "submit", submission, workflow }, 60_000, (answer) => {
-    if ("error" in answer) entry.refused = answer.error.code;
-    else {
-      // One that is told lost before it is promised has never been.
-      entry.promised = entry.told === undefined;
-      page.takeSnapshot(answer.ok as TaskSnapshot);
-    }
-  });
+  page.call({ method: "submit", submission, workflow }, 60_000, (answer) => introduced(page, entry, answer));
   return taskId;
+}
+
+/** An app that sends a prompt by itself, mostly under its host's client id, and has it watched over when it is accepted. */
+function register(world: World, dice: Dice): void {
+  const page = dice.pick(world.browser.tabs.filter(awake))?.page;
+  const server = dice.pick(page?.servers ?? []);
+  if (!page || !server) return;
+  const mark = world.book.nextMark();
+  const kind = dice.pick(registrable)!;
+  const cancelAfterMs = patienceOf(dice);
+  const askedId = mintPromptId(dice);
+  const post = (clientId: string | undefined): void => {
+    const body = JSON.stringify({
+      prompt: JSON.parse(workflowOf(kind, mark)) as unknown,
+      prompt_id: askedId,
+      ...present({ client_id: clientId }),
+    });
+    page.ask(server, { method: "POST", path: "/prompt", body, timeoutMs: 30_000 }, (answer) => {
+      const promptId = "status" in answer && answer.status === 200 ? promptIdIn(answer.text) : undefined;
+      if (promptId === undefined) return;
+      const site = server.url;
+      const entry = enter(world, page, { mark, kind, promptId, cancelAfterMs, site, registered: true });
+      const { taskId } = entry;
+      page.expect({ taskId, serverId: server.id, promptId, lastSeq: 0, settled: false });
+      const registration = { taskId, serverId: server.id, promptId, ...present({ cancelAfterMs }) };
+      page.call({ method: "register", registration }, 30_000, (given) => introduced(page, entry, given));
+    });
+  };
+  if (dice.chance(0.3)) post(undefined);
+  else
+    page.call({ method: "clientId", serverId: server.id }, 30_000, (answer) => {
+      if ("ok" in answer) post(answer.ok as string);
+    });
+}
+
+/** A proxy may have answered for the server. */
+function promptIdIn(text: string): string | undefined {
+  try {
+    return (JSON.parse(text) as { prompt_id?: string }).prompt_id;
+  } catch {
+    return undefined;
+  }
+}
+
+function signIn(world: World, dice: Dice): void {
+  const page = dice.pick(world.browser.tabs.filter(awake))?.page;
+  const site = dice.pick(world.network.sites);
+  if (page && site) page.signIn(site.url, page.app.someone(site.url, dice));
 }
 
 function pickTask(world: World, dice: Dice, ended: boolean) {
@@ -319,6 +424,7 @@ function owed(world: World): string[] {
       list.push(`tab ${name} has no host`);
       continue;
     }
+    if (!page.hasNamedAll) list.push(`tab ${name} has servers to name`);
     if (page.pending > 0) list.push(`${page.pending} calls of tab ${name} hang`);
     for (const entry of book.entries.values()) {
       if (entry.tabId !== page.identity.tabId || entry.dismissed) continue;

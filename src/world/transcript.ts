@@ -8,12 +8,15 @@ export class Transcript {
   readonly lines: string[] = [];
   #now = (): number => 0;
 
-  begin(world: World, { seed, tabs, sites, serversPerSite, version, hasLocks, isSolo }: Schedule): void {
+  begin(world: World, schedule: Schedule): void {
+    const { seed, tabs, sites, serversPerSite, version, hasLocks, isSolo } = schedule;
     this.#now = () => world.agenda.now;
     this.lines.push(
       `seed ${seed}: ${tabs} tabs, ${sites} sites of ${serversPerSite} servers, ComfyUI ${version}, ${
         isSolo ? "solo" : "shared"
-      }${hasLocks ? "" : ", no locks"}`,
+      }${hasLocks ? "" : ", no locks"}${schedule.hasAccounts ? ", accounts" : ""}${
+        schedule.namesLater ? ", servers named later" : ""
+      }`,
     );
   }
 

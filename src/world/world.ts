@@ -4,6 +4,7 @@ import type { Effect } from "../core/effects.ts";
 import type { Fact } from "../core/facts.ts";
 import { type ComfyServer, createComfyServer, type PromptEntry } from "../simulator/index.ts";
 import { type Agenda, createAgenda } from "./agenda.ts";
+import type { AppVariety } from "./app.ts";
 import { type Book, check, createBook } from "./book.ts";
 import { type Browser, createBrowser } from "./browser-model.ts";
 import { createDice, type Dice } from "./dice.ts";
@@ -11,7 +12,7 @@ import { createNetwork, type Network, type Site } from "./network-model.ts";
 import type { PageModel } from "./page.ts";
 import { worldNodesAt } from "./workflows.ts";
 
-export interface WorldOptions {
+export interface WorldOptions extends AppVariety {
   readonly seed: number;
   readonly sites?: number;
   /** Servers behind each address. */
@@ -63,6 +64,8 @@ export function createWorld(options: WorldOptions): World {
     version = "0.33.0",
     hasLocks,
     isSolo,
+    hasAccounts,
+    namesLater,
     note,
     begin,
   } = options;
@@ -94,7 +97,7 @@ export function createWorld(options: WorldOptions): World {
     dice,
     network,
     book,
-    ...present({ hasLocks, isSolo }),
+    ...present({ hasLocks, isSolo, hasAccounts, namesLater }),
     wall: () => 1_700_000_000_000 + agenda.now + world.wallShift,
     note,
     begin,
@@ -183,6 +186,13 @@ export function checkWorld(world: World): void {
     "G5",
     `prompts have run again ${again} times`,
   );
+  const owners = new Map([...book.entries.values()].map(({ promptId, tabId }) => [promptId, tabId]));
+  for (const { server, promptId } of world.network.posted)
+    check(
+      book.hasNamed(owners.get(promptId) ?? "", server),
+      "G9",
+      `${promptId} is sent to ${server}, which its tab has never named`,
+    );
   for (const { url, servers } of world.network.sites)
     for (const { log } of servers)
       for (const { promptId, askedId } of log.prompts)
