@@ -4,6 +4,7 @@ import type { BrowserContext, Page } from "@playwright/test";
 import { build, preview } from "vite";
 import type { TaskAnnouncement } from "../src/client/compat/announce.ts";
 import type { WindowReport } from "../src/client/debug/messages.ts";
+import type { Simulator } from "../src/simulator/http-server.ts";
 import { test as base, expect } from "./packaged/fixtures.ts";
 import { portrait } from "./workflows.ts";
 
@@ -79,11 +80,26 @@ const ready = (page: Page) => page.waitForFunction(() => window.app !== undefine
 const submit = (page: Page, prompt: object) => page.evaluate((given) => window.app.submit(given), prompt);
 const shown = (page: Page) => page.evaluate(() => window.app.shown);
 
-/** Two prompts of this window's own, and what it showed of them when both had ended. */
-async function work(page: Page): Promise<{ prompts: string[]; saw: Shown[] }> {
+interface Work {
+  readonly prompts: readonly string[];
+  readonly saw: readonly Shown[];
+}
+
+/** Two prompts of each window's own, and what it showed of them when both had ended. None runs before all are known. */
+async function work(pages: readonly Page[], comfy: Simulator): Promise<Work[]> {
+  comfy.hold({ after: "execution_start" });
+  const tasks = await Promise.all(pages.map(submitTwo));
+  comfy.release();
+  return Promise.all(tasks.map(watch));
+}
+
+async function submitTwo(page: Page) {
   const tag = `window-${Math.floor(performance.now() * 1000)}`;
   const workflows = [0, 1].map(() => portrait({ steps: 8, delayMs: 60, tag }));
-  const prompts = await Promise.all(workflows.map((workflow) => submit(page, workflow)));
+  return { page, tag, prompts: await Promise.all(workflows.map((workflow) => submit(page, workflow))) };
+}
+
+async function watch({ page, tag, prompts }: Awaited<ReturnType<typeof submitTwo>>): Promise<Work> {
   await expect
     .poll(async () => (await shown(page)).filter(({ kind }) => kind !== "progress").length, {
       timeout: 40_000,
@@ -94,7 +110,7 @@ async function work(page: Page): Promise<{ prompts: string[]; saw: Shown[] }> {
   return { prompts, saw };
 }
 
-function expectOwnOnly({ prompts, saw }: Awaited<ReturnType<typeof work>>): void {
+function expectOwnOnly({ prompts, saw }: Work): void {
   expect(new Set(saw.map(({ promptId }) => promptId))).toEqual(new Set(prompts));
   expect(saw.filter(({ kind }) => kind === "complete")).toHaveLength(2);
   for (const prompt of prompts)
@@ -107,7 +123,7 @@ test("an app of the old kind runs in four windows over one socket, with nothing 
 }) => {
   test.setTimeout(120_000);
   const pages = await Promise.all([1, 2, 3, 4].map(() => openWindow("new")));
-  const worked = await Promise.all(pages.map(work));
+  const worked = await work(pages, comfy);
   for (const one of worked) expectOwnOnly(one);
   expect(comfy.log.sockets).toHaveLength(1);
   const ids = await Promise.all(pages.map((page) => page.evaluate(() => window.app.windowId)));
@@ -172,7 +188,7 @@ test("windows of old and of new code are open side by side, and do not disturb e
   const kinds: Kind[] = ["old", "new", "old", "new"];
   const pages: Page[] = [];
   for (const kind of kinds) pages.push(await openWindow(kind));
-  const worked = await Promise.all(pages.map(work));
+  const worked = await work(pages, comfy);
   for (const one of worked) expectOwnOnly(one);
   expect(comfy.log.sockets).toHaveLength(3);
   for (const [place, page] of pages.entries())
