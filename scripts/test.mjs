@@ -10,7 +10,7 @@ const parts = {
   types: ["npx tsc -b"],
   lint: ["npx biome check ."],
   unit: ["npx vitest run"],
-  simulate: ["node scripts/simulate.mjs --steps 7000000 --pairs 100"],
+  simulate: ["node scripts/simulate.mjs --steps 8000000 --pairs 100"],
   package: [
     "node scripts/build.mjs",
     "node scripts/sizes.mjs",

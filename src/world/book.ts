@@ -61,12 +61,14 @@ export interface Book {
 /**
  * @param isExcused whether what a host cannot know may be told wrongly
  * @param isMortal whether an ending that has been told may be forgotten with a host, and told once more
+ * @param namesLater whether pages name some servers only after a while
  */
 export function createBook(
   servers: readonly ComfyServer[],
   now: () => number,
   isExcused: () => boolean,
   isMortal: () => boolean,
+  namesLater: boolean,
 ): Book {
   const entries = new Map<string, Entry>();
   let marks = 0;
@@ -147,7 +149,8 @@ export function createBook(
           "G2",
           `${entry.taskId} was sent by its app, and is told to have reached no server`,
         );
-        if (unsent.includes(event.error.code) && !isExcused() && !isUnknown)
+        // Only its page knew of it, and has not named the server yet where it is.
+        if (unsent.includes(event.error.code) && !isExcused() && !isUnknown && !(namesLater && isMortal()))
           check(
             !isAlive && !isOnRecord(promptId),
             "G2",

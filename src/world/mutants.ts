@@ -379,6 +379,43 @@ export const mutants: readonly Mutant[] = [
     "",
   ),
 
+  // Servers named later, accounts, and prompts that apps send themselves
+  core(
+    "recovery",
+    5000,
+    "what is for a server that is not named is taken for queued",
+    'task.stage = { at: "waiting" };\n    return;',
+    "return;",
+  ),
+  core(
+    "servers",
+    1000,
+    "a server is one for all its accounts",
+    "const known = c.servers.get(key);",
+    "const known = [...c.servers.values()].find((one) => one.url === url);",
+  ),
+  core(
+    "access",
+    1000,
+    "a server that refuses a tab is asked no more",
+    "  lookAgain(c, server, inMs);\n  if (server.barred &&",
+    "  if (server.barred &&",
+  ),
+  core(
+    "session",
+    500,
+    "a prompt that its app has sent is watched only by its messages",
+    "surveySoon(c, server, 0);\n  answer(c, call, { ok: snapshotOf(task) });",
+    "answer(c, call, { ok: snapshotOf(task) });",
+  ),
+  core(
+    "routing",
+    500,
+    "a custom message reaches every tab that names its server",
+    "if (key === server.key && broadcastTypes.includes(type))",
+    "if (key === server.key)",
+  ),
+
   // Two hosts at once
   core(
     "recovery",

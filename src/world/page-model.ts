@@ -241,10 +241,11 @@ export function createPage(means: PageMeans, identity: Identity, app: App): Page
     });
   }
 
-  /** Somebody signs in some time after they are asked to. */
+  /** Somebody signs in some time after they are asked to, or never: the server may take them again by itself. */
   function takeServer({ id, error }: ServerSnapshot): void {
     if (error?.code !== "unauthorized" || asked.has(id)) return;
     asked.add(id);
+    if (dice.chance(0.4)) return;
     later(dice.whole(10, signInMs), () => {
       asked.delete(id);
       page.signIn(id, app.someone(id, dice));

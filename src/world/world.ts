@@ -91,6 +91,7 @@ export function createWorld(options: WorldOptions): World {
     () => agenda.now,
     () => world.isDivided || isSplit(world),
     () => isMortal(world),
+    namesLater === true,
   );
   const browser = createBrowser({
     agenda,
