@@ -36,7 +36,8 @@ export interface ConnectOptions {
   readonly worker?: string | URL | ((kind: "shared" | "dedicated", name: string) => SharedWorker | Worker);
   /**
    * What becomes of tasks whose tab was closed, crashed or discarded, or has closed its last session: `"keep"` them for
-   * its return, or cancel them when it has stayed away for so long. Default `"keep"`.
+   * its return, or cancel them when it has stayed away for so long; one whose server says nothing for a week after that is
+   * forgotten. Default `"keep"`.
    */
   readonly whenTabGone?: WhenTabGone;
   /** `"none"`: previews are not sent to this tab. Default `"newest"`. */

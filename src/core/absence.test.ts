@@ -140,6 +140,25 @@ describe("a task whose tab has gone", () => {
     expect(again.welcome).toMatchObject({ ok: { tasks: [{ promptId }] } });
   });
 
+  test("is forgotten when nobody could cancel it for a week: its server has gone for good", () => {
+    const { host, anna, journal } = running(30_000);
+    left(host, anna.port);
+    const day = 24 * 60 * 60_000;
+    const nextAfter = (days: number) => {
+      const next = scriptedHost({ journal, epoch: `epoch-${days}`, journalKind: "indexeddb" });
+      next.now = days * day;
+      next.take({ type: "host-started" });
+      return next;
+    };
+    const early = nextAfter(6);
+    expect(early.coordinator.tasks.size).toBe(1);
+    const late = nextAfter(8);
+    expect([late.coordinator.tasks.size, journal.entries.size]).toEqual([0, 0]);
+    expect(late.effects.some((effect) => effect.do === "open-socket")).toBe(false);
+    late.pass(60 * 60_000);
+    expect(late.coordinator.tabs.size).toBe(0);
+  });
+
   test("is left alone by the next host until its time is over", () => {
     const { host, anna, journal } = running(30_000);
     left(host, anna.port);

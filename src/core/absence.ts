@@ -10,6 +10,8 @@ import { clearTimer, setTimer } from "./timers.ts";
 /** A live host cancels in time; one that is this late is dead. */
 const overdueMs = 10_000;
 const lookEveryMs = 60_000;
+/** Whoever is this late waits for a server that has gone for good. */
+const forgottenMs = 7 * 24 * 60 * 60_000;
 const expireEveryMs = 60 * 60_000;
 
 /** The tab's last page is gone. What it wanted for that case begins to count. */
@@ -61,7 +63,7 @@ export function lookForOverdue(c: Coordinator): void {
 
 export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[]): void {
   for (const entry of entries) {
-    const { tabId, tabSecret } = entry;
+    const { tabId, tabSecret, cancelAt = Number.POSITIVE_INFINITY } = entry;
     const tab = c.tabs.get(tabId) ?? newTab(tabId, tabSecret);
     if (tab.secret !== tabSecret) continue;
     c.tabs.set(tabId, tab);
@@ -69,6 +71,10 @@ export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[])
     const task = c.tasks.get(entry.taskId);
     // Its page may be back by now.
     if (!task || tab.ports.size > 0) continue;
+    if (cancelAt < c.moment.wall - forgottenMs) {
+      forgetTask(c, task);
+      continue;
+    }
     task.unmet = task.stage.at === "waiting";
     if (task.unmet) task.candidates = [];
     abandoned(c, task);
