@@ -36,9 +36,16 @@ import { tellPositions } from "./scheduling.ts";
 import { dropSilent, helloSaid, tabCalled, tabClaimed, tabGone } from "./session.ts";
 import { heard } from "./silence.ts";
 import type { Coordinator, Timer } from "./state.ts";
-import { noteSleep, postAnswered, postJournalled, sendWaiting, submissionJournalled } from "./submission.ts";
+import {
+  heldUpMs,
+  noteSleep,
+  postAnswered,
+  postJournalled,
+  sendWaiting,
+  submissionJournalled,
+} from "./submission.ts";
 import { isOver, tellEnding, warnOfMemory, writeHeld } from "./task-lifecycle.ts";
-import { orderWakeUp, takeDueTimers } from "./timers.ts";
+import { orderWakeUp, setTimer, takeDueTimers } from "./timers.ts";
 import { twinAnswered } from "./twins.ts";
 
 export interface CoordinatorOptions {
@@ -80,6 +87,9 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     touchedPorts: new Set(),
   };
 }
+
+/** By then what came in while the host was held up has been read. */
+const afterWakingMs = 1_000;
 
 /**
  * The whole of the coordinator: something has happened, and this is what is to be done about it. No clock,
@@ -293,8 +303,12 @@ function timerFired(c: Coordinator, timer: Timer): void {
       return;
     }
     case "overdue":
-      lookForOverdue(c);
-      dropSilent(c);
+      // Held up: what the pages have said meanwhile is yet to be read.
+      if (c.moment.now - timer.at >= heldUpMs) setTimer(c, { ...timer, at: c.moment.now + afterWakingMs });
+      else {
+        lookForOverdue(c);
+        dropSilent(c);
+      }
       return;
     case "expire":
       expire(c);

@@ -49,6 +49,19 @@ describe("a page without a lock", () => {
     expect(dropped(host)).toEqual([]);
   });
 
+  test("is heard before it is given up where its host was held up", () => {
+    const { host, anna } = withSilentTab();
+    host.pass(5.5 * minute);
+    host.now += 2 * minute;
+    host.take({ type: "time-passed" });
+    expect(dropped(host)).toEqual([]);
+    anna.call({ method: "diagnostics" });
+    host.pass(minute);
+    expect(dropped(host)).toEqual([]);
+    host.pass(6 * minute);
+    expect(dropped(host)).toEqual([anna.port]);
+  });
+
   test("has its tasks go on, whatever it wanted for its end: it may only be frozen", () => {
     const { host, taskId } = withSilentTab({ cancelAfterMs: 1_000 });
     host.pass(60 * minute);

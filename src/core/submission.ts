@@ -29,7 +29,7 @@ import {
 /** A POST that a proxy held back for 6 s ran after two look-ups had said no; so the second one waits. */
 export const quarantineMs = 60_000;
 /** A host that wakes so late after the time it had ordered stood still, and the network with it. */
-const heldUpMs = 10_000;
+export const heldUpMs = 10_000;
 /**
  * How old the journal's word may be when the POST goes out. A host that was held up for longer asks again:
  * another one may have the task by now, and posts it itself when {@link quarantineMs} are over.

@@ -154,7 +154,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Outcome
     note: transcript?.noteStep,
     begin(page) {
       begun += 1;
-      if (schedule.locksFirst && !isOver) want(page, world, world.dice, `first-${begun}`);
+      if (schedule.locksFirst && !isOver) want(page, world.dice, `first-${begun}`);
     },
   });
   let isOver = false;
@@ -389,11 +389,11 @@ function dismiss(world: World, dice: Dice): void {
 /** A tab wants a server or several, for a while or until it is told to let go. */
 function lock(world: World, dice: Dice, lockId: string): void {
   const page = dice.pick(world.browser.tabs.filter(awake))?.page;
-  if (page) want(page, world, dice, lockId);
+  if (page) want(page, dice, lockId);
 }
 
-function want(page: PageModel, world: World, dice: Dice, lockId: string): void {
-  const all = world.network.sites.map(({ url }) => url);
+function want(page: PageModel, dice: Dice, lockId: string): void {
+  const all = page.servers.map(({ url }) => url);
   const mode = dice.chance(0.65) ? "exclusive" : "shared";
   const steal = mode === "exclusive" && dice.chance(0.15);
   page.locks.want(lockId, {
