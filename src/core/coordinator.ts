@@ -14,6 +14,7 @@ import {
   wentOnline,
 } from "./connection.ts";
 import {
+  answer,
   deliver,
   flushBeforeAnswer,
   flushTouchedPorts,
@@ -44,7 +45,7 @@ import {
   sendWaiting,
   submissionJournalled,
 } from "./submission.ts";
-import { isOver, tellEnding, warnOfMemory, writeHeld } from "./task-lifecycle.ts";
+import { isOver, snapshotOf, tellEnding, warnOfMemory, writeHeld } from "./task-lifecycle.ts";
 import { orderWakeUp, setTimer, takeDueTimers } from "./timers.ts";
 import { twinAnswered } from "./twins.ts";
 
@@ -270,6 +271,10 @@ function journalWritten(c: Coordinator, write: WriteKey, outcome: WriteOutcome):
   switch (purpose.for) {
     case "submission":
       submissionJournalled(c, task);
+      return;
+    case "registration":
+      if (c.journalDegraded) warnOfMemory(c, task);
+      for (const call of task.registrations.splice(0)) answer(c, call, { ok: snapshotOf(task) });
       return;
     case "post":
       postJournalled(c, task);

@@ -231,6 +231,21 @@ describe("a prompt that the app posted itself", () => {
     });
   });
 
+  test("is the tab's when the journal has it, and its other call for the same waits for that, too", () => {
+    const host = scriptedHost();
+    const anna = host.tab("anna");
+    host.openSocket();
+    host.holdJournal();
+    const registration = { taskId: "t", serverId: "http://comfy.test", promptId: promptIdOf("own") };
+    const calls = [registration, { ...registration, taskId: "u" }].map((one) =>
+      anna.call({ method: "register", registration: one }),
+    );
+    expect(calls.map(({ answer }) => answer)).toEqual([undefined, undefined]);
+    host.releaseJournal();
+    const promised = { ok: { taskId: "t", status: "queued" } };
+    expect(calls.map(({ answer }) => answer)).toMatchObject([promised, promised]);
+  });
+
   test("ends by a look-up when it was registered late", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

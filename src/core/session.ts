@@ -205,6 +205,7 @@ function register(
     // Another tab's prompt looks exactly like one that nobody has ever heard of.
     if (owner.tabId !== tab.tabId || owner.promptId !== promptId)
       answer(c, call, { error: wireError("not-found", `No prompt "${promptId}".`, { what: promptId }) });
+    else if (owner.registrations.length > 0) owner.registrations.push(call);
     else answer(c, call, { ok: snapshotOf(owner) });
     return;
   }
@@ -219,11 +220,11 @@ function register(
   task.stage = { at: "queued" };
   bindTo(c, task, declared);
   connect(c, server);
-  writeJournal(c, task, { for: "progress", task: task.id });
+  task.registrations.push(call);
+  writeJournal(c, task, { for: "registration", task: task.id });
   claimUnclaimed(c, server, task);
   watchHearing(c, server);
   surveySoon(c, server, 0);
-  answer(c, call, { ok: snapshotOf(task) });
 }
 
 /** Of another account's, too: it is the same prompt. */

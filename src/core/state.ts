@@ -219,6 +219,8 @@ export interface Task {
   readonly label: string | undefined;
   readonly createdAt: number;
   readonly registered: boolean;
+  /** Calls that have registered it, and wait until the journal has it. */
+  readonly registrations: CallKey[];
   /** Only what a tab remembers tells of it, or of its POST: it is looked for before it is sent. */
   adopted: boolean;
   /** The hosts it has had; see `JournalEntry`. */
@@ -338,6 +340,7 @@ export type Purpose =
 
 export type WritePurpose =
   | { readonly for: "submission"; readonly task: string }
+  | { readonly for: "registration"; readonly task: string }
   | { readonly for: "post"; readonly task: string }
   | { readonly for: "ending"; readonly task: string }
   | { readonly for: "cancel"; readonly task: string }

@@ -162,6 +162,7 @@ export function newTask(
 ): Task {
   const task: Task = {
     registered: false,
+    registrations: [],
     adopted: false,
     createdAt: c.moment.wall,
     generation: 1,

@@ -235,6 +235,7 @@ export function tellEnding(c: Coordinator, task: Task): void {
 }
 
 export function forgetTask(c: Coordinator, task: Task): void {
+  for (const call of task.registrations.splice(0)) answer(c, call, { ok: snapshotOf(task) });
   for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: false });
   leave(c, task);
   c.effects.push({ do: "erase-journal", taskIds: [task.id] });
@@ -256,7 +257,8 @@ function forgetOldest(c: Coordinator, tabId: string): void {
 export function handOver(c: Coordinator, task: Task): void {
   const gone = wireError("host-lost", "Another host has this task now.", { epoch: c.epoch });
   if (task.stage.at === "journalling") for (const call of task.stage.calls) answer(c, call, { error: gone });
-  for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { error: gone });
+  for (const call of [...task.registrations.splice(0), ...(task.cancel?.calls.splice(0) ?? [])])
+    answer(c, call, { error: gone });
   leave(c, task);
 }
 

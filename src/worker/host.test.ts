@@ -217,7 +217,7 @@ describe("a host", () => {
       after,
       onDegraded: () => expect.unreachable(),
     });
-    await former.write(newEntry({ cancelAt: 1, createdAt: Date.now() }), true);
+    await former.write(newEntry({ cancelAt: Date.now() - 3_600_000, createdAt: Date.now() }), true);
     startHost({ indexedDB: () => factory });
     const db = await asked(factory.open(journalName(workerName("atelier")), 1));
     const read = () => asked(db.transaction("entries").objectStore("entries").get("portrait"));
