@@ -1,6 +1,6 @@
 import { normaliseAddress } from "../comfy/addresses.ts";
 import { ComfyTabsError } from "../protocol/errors.ts";
-import { defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
+import { type Auth, defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
 import type { ConnectOptions, Logger, WhenTabGone } from "./api.ts";
 import { serversLater } from "./servers-later.ts";
 
@@ -34,6 +34,16 @@ export function jsonOf(value: unknown, option = "options"): string {
   } catch (error) {
     throw invalidOption(option, String(error));
   }
+}
+
+/**
+ * As it is now and as the host reads it, whatever the app does with its own later, its fields in one order.
+ *
+ * @throws {@link ComfyTabsError} `invalid-option`
+ */
+export function plainAuth(auth: Auth): Auth {
+  const plain: unknown = JSON.parse(jsonOf(auth ?? null, "auth") ?? "null");
+  return Object.fromEntries(Object.entries(Object(plain)).sort(([a], [b]) => (a < b ? -1 : 1))) as never;
 }
 
 /** How the host is told of it: undefined keeps a task. */
@@ -90,7 +100,14 @@ function checkServers(servers: ConnectOptions["servers"]): ServerDeclaration[] {
     const { weight = 1, depth = defaultDepth, broadcastTypes = [], auth, id = url } = options;
     // JSON has no Infinity.
     const places = depth === Infinity ? Number.MAX_SAFE_INTEGER : depth;
-    const declaration = { id, url, weight, depth: places, broadcastTypes, ...(auth ? { auth } : {}) };
+    const declaration = {
+      id,
+      url,
+      weight,
+      depth: places,
+      broadcastTypes,
+      ...(auth ? { auth: plainAuth(auth) } : {}),
+    };
     // The same one may be named twice; of another account, one would take the other's place without a word.
     const same = jsonOf(declared.get(id) ?? declaration, "servers") === jsonOf(declaration, "servers");
     demand(same, "id", "another one for every server");

@@ -9,7 +9,7 @@ import { createJournalLoss } from "./journal-loss.ts";
 import { type Link, openLink } from "./link.ts";
 import { createListeners, tell } from "./listeners.ts";
 import { createLogger } from "./logger.ts";
-import { type CheckedOptions, invalidOption, jsonOf } from "./options.ts";
+import { type CheckedOptions, invalidOption, plainAuth } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { createServerLocks, type ServerLocks } from "./server-locks.ts";
 import { createTaskBook, type TaskBook } from "./task-book.ts";
@@ -61,8 +61,9 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const listeners = createListeners(logger);
   /** Servers that want other credentials, as their listeners have been told. */
   const locked = new Set<string>();
-  /** Servers whose credentials are not the declared ones any more. */
-  const renewed = new Set<string>();
+  /** Of servers whose credentials were renewed: as they were declared first, and as they were renewed last. */
+  const renewed = new Map<string, { readonly first: ServerDeclaration; readonly last: ServerDeclaration }>();
+  let adding: Promise<unknown> = Promise.resolve();
   let mode: SessionEvents["mode"] | undefined;
   let kind: Pick<Diagnostics, "reason" | "locks"> = { locks: false };
 
@@ -141,6 +142,25 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
     throw error;
   });
 
+  async function addServers(named: readonly ServerDeclaration[]): Promise<void> {
+    const more = named.filter((server) => {
+      const known = link.servers.get(server.id);
+      const { first, last } = renewed.get(server.id) ?? { first: known, last: known };
+      const json = JSON.stringify(server);
+      if (known && json !== JSON.stringify(first) && json !== JSON.stringify(last))
+        throw invalidOption(
+          "servers",
+          `This page knows another server, or other options, as "${server.id}".`,
+        );
+      return !known;
+    });
+    if (more.length === 0) return;
+    await platform.askForAccess(more);
+    await link.call("addServers", [JSON.stringify(more)]);
+    // Not before: a server that the host refuses would spoil every later hello.
+    for (const server of more) link.servers.set(server.id, server);
+  }
+
   return {
     identity,
     windowId,
@@ -161,30 +181,23 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
             ? [...locked].map((serverId) => ({ serverId }))
             : [],
       ),
-    async addServers(named) {
-      const more = named.filter((server) => {
-        const known = link.servers.get(server.id);
-        const declared = known && renewed.has(server.id) ? { ...server, auth: known.auth } : server;
-        if (known && JSON.stringify(known) !== JSON.stringify(declared))
-          throw invalidOption(
-            "servers",
-            `This page knows another server, or other options, as "${server.id}".`,
-          );
-        return !known;
-      });
-      if (more.length === 0) return;
-      await platform.askForAccess(more);
-      await link.call("addServers", [JSON.stringify(more)]);
-      // Not before: a server that the host refuses would spoil every later hello.
-      for (const server of more) link.servers.set(server.id, server);
+    addServers(named) {
+      // In turn: what two calls name at once may be one server, or two by one id.
+      const added = adding.then(() => addServers(named));
+      adding = added.catch(() => {});
+      return added;
     },
     authOf: (serverId) => link.servers.get(serverId)?.auth,
     async setAuth(serverId, auth) {
-      const account = await link.call<string>("setAuth", [serverId, jsonOf(auth ?? null, "auth")]);
+      const given = plainAuth(auth);
+      const account = await link.call<string>("setAuth", [serverId, JSON.stringify(given)]);
       const known = link.servers.get(serverId);
-      // The next host is told whose token it is: it has never seen the first one.
-      if (known) link.servers.set(serverId, { ...known, auth: { ...auth, account } });
-      renewed.add(serverId);
+      if (known) {
+        const first = renewed.get(serverId)?.first ?? known;
+        renewed.set(serverId, { first, last: { ...known, auth: given } });
+        // The next host is told whose token it is: it has never seen the first one.
+        link.servers.set(serverId, { ...known, auth: { ...given, account } });
+      }
       locked.delete(serverId);
     },
     close() {

@@ -244,6 +244,15 @@ describe("register", () => {
     expect(remembered(page.storage).map(({ taskId }) => taskId)).toEqual([one.id]);
   });
 
+  test("again and again leaves nothing behind where there is no journal", async () => {
+    browser.end();
+    browser = createBrowser({ indexedDB: null });
+    const page = browser.openPage();
+    const session = await page.connect();
+    for (let time = 0; time < 50; time += 1) await session.register({ serverId: main, promptId: "mine" });
+    expect(remembered(page.storage)).toMatchObject([{ promptId: "mine", registered: true }]);
+  });
+
   test("of another tab's prompt, or at an unknown server, is not found", async () => {
     const [anna, ben] = [await browser.openPage().connect(), await browser.openPage().connect()];
     const prompt = { serverId: main, promptId: "00000000-0000-4000-8000-000000000001" };

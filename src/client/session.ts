@@ -52,19 +52,20 @@ export function createSession({
 
   /** Tells the host of a new task, which it may know under another id already. */
   async function introduce(
-    known: Omit<Request<KnownTask>, "lastSeq" | "settled">,
+    known: Pick<Request<KnownTask>, "taskId" | "promptId" | "serverId" | "label">,
     ask: () => Promise<TaskSnapshot>,
+    registered?: true,
   ): Promise<Task> {
     // What a host would refuse must not be remembered: it would refuse each later hello of this tab.
     for (const [field, text] of Object.entries(known)) if (text !== undefined) demandText(text, field, 500);
-    book.expect(known);
+    book.expect({ ...known, registered });
     try {
       const snapshot = await ask();
-      if (snapshot.taskId !== known.taskId) book.forget(known.taskId);
+      if (snapshot.taskId !== known.taskId) book.unexpect(known.taskId);
       return book.take(snapshot);
     } catch (error) {
       const code = codeOf(error);
-      if (code && !undecided.includes(code)) book.forget(known.taskId);
+      if (code && !undecided.includes(code)) book.unexpect(known.taskId);
       throw error;
     }
   }
@@ -142,7 +143,7 @@ export function createSession({
       open();
       const known = { taskId: nanoid(), serverId, promptId, label };
       const registration: Request<Registration> = { ...known, cancelAfterMs: cancelAfter(whenTabGone) };
-      return introduce(known, () => page.call("register", [jsonOf(registration)]));
+      return introduce(known, () => page.call("register", [jsonOf(registration)]), true);
     },
 
     async clientId(serverId) {
@@ -191,7 +192,9 @@ export function createSession({
     },
 
     viewUrl(file, { withToken, ...options } = {}) {
-      const auth = withToken ? page.authOf(file.serverId) : undefined;
+      // By its id it may be another server by now, and the address that of one which shall not have the token.
+      const isThere = file.url.startsWith(`${page.servers.get(file.serverId)?.url}/view?`);
+      const auth = withToken && isThere ? page.authOf(file.serverId) : undefined;
       const token = auth?.type === "query" ? queryOf(auth) : undefined;
       return withQuery(file.url.replace(/\/view\?.*$/, viewPath(file, options)), token);
     },

@@ -27,6 +27,8 @@ export interface TaskBook {
   /** Calls back once, when the task has ended or nothing more of it will come. */
   whenOver(taskId: string, then: () => void): void;
   forget(taskId: string): void;
+  /** The host has made no task of it. */
+  unexpect(taskId: string): void;
   /** They are another tab's. */
   forgetAll(): void;
   /** Another page of this tab knows these. */
@@ -154,6 +156,10 @@ export function createTaskBook(
       forgotten.add(taskId);
       drop(taskId);
       if (forgets) open.set(taskId, { taskId, lastSeq: 0, settled: true, dismissed: true });
+      saveChange();
+    },
+    unexpect(taskId) {
+      drop(taskId);
       saveChange();
     },
     forgetAll() {

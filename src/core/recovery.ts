@@ -249,6 +249,7 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
     promptId,
     label: known.label,
     candidates,
+    registered: known.registered === true,
     lastLoss: known.lastLoss,
     // A former host that wakes up and takes it for new has the first number.
     generation: 2,
@@ -263,7 +264,7 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
 function seek(c: Coordinator, task: Task, known: KnownTask | undefined): void {
   // One that its tab has not named yet is remembered until it does.
   const serverId = known?.serverId ?? (task.unmet ? task.serverId : undefined);
-  task.adopted = true;
+  task.adopted = !task.registered;
   task.quarantineUntil = c.moment.now + quarantineMs;
   // Under which client id it went out is known for one server only.
   task.clientId = undefined;
@@ -272,8 +273,8 @@ function seek(c: Coordinator, task: Task, known: KnownTask | undefined): void {
   if (serverId !== undefined) task.candidates = its;
   lookAround(c, task);
   if (task.unmet) task.serverId = serverId;
-  // A server is remembered only with its word that it took the prompt.
-  if (its.length > 0) markAccepted(c, task);
+  // A server is remembered only with its word that it took the prompt, or with its app's.
+  if (its.length > 0 && task.adopted) markAccepted(c, task);
   pursueCancel(c, task);
 }
 

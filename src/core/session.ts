@@ -205,8 +205,12 @@ function register(
     // Another tab's prompt looks exactly like one that nobody has ever heard of.
     if (owner.tabId !== tab.tabId || owner.promptId !== promptId)
       answer(c, call, { error: wireError("not-found", `No prompt "${promptId}".`, { what: promptId }) });
-    else if (owner.registrations.length > 0) owner.registrations.push(call);
-    else answer(c, call, { ok: snapshotOf(owner) });
+    else {
+      // Where only its page knew of it, nobody has said this yet.
+      owner.cancelAfterMs ??= cancelAfterMs;
+      if (owner.registrations.length > 0) owner.registrations.push(call);
+      else answer(c, call, { ok: snapshotOf(owner) });
+    }
     return;
   }
   const task = newTask(c, tab, {

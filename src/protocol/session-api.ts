@@ -157,6 +157,8 @@ export interface KnownTask {
   readonly settled: boolean;
   /** The last of the `losses` of which its host had heard, if its own journal had not failed. Since 1.1. */
   readonly lastLoss?: string;
+  /** Its app has sent it by itself: that there is a `serverId` says nothing of the server. Absent: false. Since 1.1. */
+  readonly registered?: boolean;
   /** Its owner has dismissed it at a host whose journal had failed: one that has it is old. Absent: false. */
   readonly dismissed?: boolean;
 }

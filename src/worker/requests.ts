@@ -96,11 +96,13 @@ const id = text();
 const label = optional(id);
 const serverId = text(2000);
 const secret: Reader<string> = (value, field) => text(16_384, 0)(value, `auth.${field}`);
+/** It becomes the account's name, unless that has one. */
+const user: Reader<string> = (value, field) => text(500, 0)(value, `auth.${field}`);
 const account = optional(id);
 
 type AuthOf<Type extends Auth["type"]> = Extract<Auth, { type: Type }>;
 const auths: { readonly [Type in Auth["type"]]: Reader<AuthOf<Type>> } = {
-  basic: record<AuthOf<"basic">>({ type: oneOf("basic"), username: secret, password: secret, account }),
+  basic: record<AuthOf<"basic">>({ type: oneOf("basic"), username: user, password: secret, account }),
   bearer: record<AuthOf<"bearer">>({ type: oneOf("bearer"), token: secret, account }),
   query: record<AuthOf<"query">>({ type: oneOf("query"), token: secret, name: optional(id), account }),
   cookie: record<AuthOf<"cookie">>({ type: oneOf("cookie"), account }),
@@ -145,6 +147,7 @@ export const readHello = fromJson(
         serverId: optional(serverId),
         label,
         lastLoss: optional(id),
+        registered: optional(flag),
         dismissed: optional(flag),
       }),
       10_000,

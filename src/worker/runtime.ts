@@ -1,7 +1,7 @@
 import { socketAddress } from "../comfy/addresses.ts";
 import { isRefusal } from "../core/diagnosis.ts";
 import type { Effect } from "../core/effects.ts";
-import type { CallKey, Fact, Moment, PortKey, WriteKey } from "../core/facts.ts";
+import type { CallKey, Fact, HttpAnswer, Moment, PortKey, WriteKey } from "../core/facts.ts";
 import { wireError } from "../protocol/errors.ts";
 import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
@@ -11,6 +11,9 @@ import { askServer, type BlockOf, type FetchLike } from "./server/http.ts";
 import type { Sockets } from "./server/socket.ts";
 import { createAlarm } from "./timers.ts";
 import type { Transfers } from "./transfers.ts";
+
+/** What was refused is not asked again later: whether the task is still ours was looked at before (core/submission.ts). */
+const freshMs = 5_000;
 
 type Post = (message: unknown, transfer: Transferable[]) => void;
 
@@ -128,11 +131,17 @@ export function createRuntime(means: RuntimeMeans): Runtime {
       case "request": {
         const { request, server, path, ...rest } = effect;
         const url = accounts.url(server) + path;
-        const credentials = accounts.credentials(server);
-        void askServer(fetch, { ...rest, url }, credentials, blockOf).then((reply) => {
-          if ("status" in reply && isRefusal(reply.status)) accounts.refused(server, credentials);
-          tell({ type: "request-answered", request, answer: reply });
-        });
+        const askedAt = clock.now();
+        const ask = async (): Promise<HttpAnswer> => {
+          const credentials = accounts.credentials(server);
+          const reply = await askServer(fetch, { ...rest, url }, credentials, blockOf);
+          if (!("status" in reply) || !isRefusal(reply.status)) return reply;
+          accounts.refused(server, credentials);
+          // Others came while it was on its way, or another page has them. It has not reached ComfyUI.
+          const isOld = accounts.credentials(server) !== credentials;
+          return isOld && !stopped && clock.now() - askedAt < freshMs ? ask() : reply;
+        };
+        void ask().then((answer) => tell({ type: "request-answered", request, answer }));
         return;
       }
       case "allow-transfer":

@@ -1,6 +1,6 @@
 import type { Effect } from "../core/effects.ts";
 import type { CallKey, PortKey, TabRequest } from "../core/facts.ts";
-import { wireError } from "../protocol/errors.ts";
+import { type WireError, wireError } from "../protocol/errors.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import type { Answer, UploadedFile, UploadRequest } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
@@ -49,6 +49,10 @@ export interface TransferMeans {
   readonly now: () => number;
   readonly runtime: () => Runtime;
 }
+
+/** ComfyUI's own 403 says something of a file. */
+const isRefused = ({ code, details }: WireError): boolean =>
+  code === "unauthorized" && (details as { status?: number }).status === 401;
 
 interface Transfer {
   readonly port: PortKey;
@@ -111,20 +115,22 @@ export function createTransfers({
     allowed({ call, server: key, serverId }) {
       const transfer = transfers.get(call);
       if (!transfer) return;
-      const server: TransferServer = {
-        url: accounts.url(key),
-        serverId,
-        credentials: accounts.credentials(key),
-        blockOf,
-      };
       const { signal } = transfer.controller;
       const onProgress = progressTeller(transfer);
-      transfer.plan
-        .move({
+      const move = async (): Promise<Answer<unknown>> => {
+        const credentials = accounts.credentials(key);
+        const server: TransferServer = { url: accounts.url(key), serverId, credentials, blockOf };
+        const answer = await transfer.plan.move({
           upload: (request, file) => upload(server, request, file, { signal, onProgress, newRequest, fetch }),
           fetchFile: (path) => fetchFile(fetch, server, path, signal),
           objectInfo: () => objectInfo.get(key, server),
-        })
+        });
+        if (!("error" in answer) || !isRefused(answer.error)) return answer;
+        accounts.refused(key, credentials);
+        // Others came meanwhile, or another page has them.
+        return accounts.credentials(key) === credentials ? answer : move();
+      };
+      move()
         // Its name only: the message may hold the address with its token.
         .catch((thrown: unknown) => ({
           error: wireError("server-unreachable", `The transfer failed: ${(thrown as Error).name}`, {

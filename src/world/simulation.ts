@@ -327,7 +327,7 @@ function register(world: World, dice: Dice): void {
       const site = server.url;
       const entry = enter(world, page, { mark, kind, promptId, cancelAfterMs, site, registered: true });
       const { taskId } = entry;
-      page.expect({ taskId, serverId: server.id, promptId, lastSeq: 0, settled: false });
+      page.expect({ taskId, serverId: server.id, promptId, registered: true, lastSeq: 0, settled: false });
       const registration = { taskId, serverId: server.id, promptId, ...present({ cancelAfterMs }) };
       page.call({ method: "register", registration }, 30_000, (given) => introduced(page, entry, given));
     });
