@@ -209,7 +209,8 @@ export interface Session {
   servers(): readonly ServerSnapshot[];
   /**
    * Gives a server other credentials, and lets what waited for them go on. A token that names no account is taken
-   * for the same account's; another account's tasks stay with that one's credentials.
+   * for the same account's; another account's tasks stay with that one's credentials, and what this tab has locked
+   * there as another account is lost.
    *
    * @throws {@link ComfyTabsError} `not-found` — no such server; `invalid-option`
    */

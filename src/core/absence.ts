@@ -1,5 +1,5 @@
 import { stopTask } from "./cancel.ts";
-import { reachServers } from "./connection.ts";
+import { reachServers, releaseUnwanted } from "./connection.ts";
 import type { JournalEntry } from "./journal.ts";
 import { restore } from "./recovery.ts";
 import type { Coordinator, Tab, Task } from "./state.ts";
@@ -79,6 +79,7 @@ export function overdueClaimed(c: Coordinator, entries: readonly JournalEntry[])
     if (task.unmet) task.candidates = [];
     abandoned(c, task);
   }
+  releaseUnwanted(c);
   reachServers(c);
 }
 
@@ -90,6 +91,7 @@ export function expire(c: Coordinator): void {
   // Nobody is to come back for anything.
   for (const tab of c.tabs.values())
     if (tab.ports.size + tab.claiming === 0 && tasksOf(c, tab).length === 0) c.tabs.delete(tab.tabId);
+  releaseUnwanted(c);
   c.effects.push({ do: "expire-journal", before, ...settledLimit });
   setTimer(c, { at: c.moment.now + expireEveryMs, timer: "expire" });
 }

@@ -3,7 +3,7 @@ import { type WireError, wireError } from "../protocol/errors.ts";
 import { diagnose, isRefusal, unauthorized } from "./diagnosis.ts";
 import type { DeclaredServer, HttpAnswer } from "./facts.ts";
 import { ask } from "./requests.ts";
-import { announceServer, serverFor } from "./servers.ts";
+import { announceServer, isSought, isWanted, serverFor } from "./servers.ts";
 import type { Coordinator, Purpose, Server, Tab } from "./state.ts";
 import { clearTimer, setTimer } from "./timers.ts";
 
@@ -15,7 +15,8 @@ export const lookAgain = (c: Coordinator, server: Server, inMs = againMs): void 
 
 /** Nothing is sent there until it can be used; what waits is told why. */
 function bar(c: Coordinator, server: Server, error: WireError, inMs = againMs): void {
-  lookAgain(c, server, inMs);
+  // A late answer of one that was let go of.
+  if (isWanted(c, server)) lookAgain(c, server, inMs);
   if (server.barred && server.error?.code === error.code) return;
   server.barred = true;
   server.error = error;
@@ -103,7 +104,14 @@ export function authRenewed(c: Coordinator, tab: Tab, renewed: DeclaredServer): 
   tab.servers.set(renewed.id, renewed);
   for (const task of c.tasks.values()) {
     if (task.tabId !== tab.tabId) continue;
-    task.refusals = 0;
+    task.refusals.clear();
+    // It may have been sent under the former account: that is asked, too.
+    if (
+      isSought(task) &&
+      task.candidates.some(({ id }) => id === renewed.id) &&
+      task.candidates.every(({ key }) => key !== renewed.key)
+    )
+      task.candidates = [...task.candidates, renewed];
     if (task.serverKey !== undefined) continue;
     task.candidates = task.candidates.map((one) =>
       one.id === renewed.id && one.key === before?.key ? renewed : one,

@@ -39,7 +39,9 @@ export const answerInTime = (c: Coordinator, { id }: Task): void =>
 export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {
   task.cancel ??= newCancel("new");
   if (call !== undefined) task.cancel.calls.push(call);
-  if (task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
+  // Where a server may have it that is not named yet, whoever asks waits for that as for any other answer.
+  const isSomewhere = task.unmet && task.adopted && call !== undefined;
+  if (task.stage.at === "waiting" && !isSomewhere) settle(c, task, { type: "cancelled", by: "owner" });
   else if (task.stage.at !== "journalling" && !isOver(task)) noteIntent(c, task, task.cancel);
 }
 
@@ -135,4 +137,5 @@ function giveUp(c: Coordinator, server: Server, task: Task): void {
 /** The server has not let go in time: `false`, but the intent stays. */
 export function cancelOverdue(c: Coordinator, task: Task): void {
   for (const call of task.cancel?.calls.splice(0) ?? []) answer(c, call, { ok: false });
+  if (task.unmet && task.stage.at === "waiting") settle(c, task, { type: "cancelled", by: "owner" });
 }

@@ -189,6 +189,10 @@ export function releaseIfUnwanted(c: Coordinator, server: Server): void {
   if (server.routes.size === 0) c.servers.delete(server.key);
 }
 
+export function releaseUnwanted(c: Coordinator): void {
+  for (const server of [...c.servers.values()]) releaseIfUnwanted(c, server);
+}
+
 /** The network is back: nobody waits out a delay. */
 export function wentOnline(c: Coordinator): void {
   for (const server of c.servers.values()) {

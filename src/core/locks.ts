@@ -93,6 +93,16 @@ export function unlockServer(c: Coordinator, tab: Tab, lockId: string): void {
   if (known) free(c, known.entry);
 }
 
+/** Where the tab has another account now, what it held as the former one keeps nobody away any more. */
+export function forsake(c: Coordinator, tab: Tab, server: ServerKey): void {
+  for (const { key } of tab.servers.values()) if (key === server) return;
+  for (const entry of [...c.locks.table.held])
+    if (entry.tabId === tab.tabId && entry.servers.includes(server)) {
+      tell(c, entry, "lost");
+      free(c, entry);
+    }
+}
+
 /** A page that had another host brings what it held there, and what it waited for. */
 export function reclaimLocks(c: Coordinator, tab: Tab, port: PortKey, locks: readonly KnownLock[]): void {
   const { table } = c.locks;

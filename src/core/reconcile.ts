@@ -190,10 +190,15 @@ function unknownTwice(c: Coordinator, server: Server, task: Task): void {
   if (task.adopted && !task.accepted) adoptElsewhere(c, task);
   else if (task.endHeard && task.verdict) finishAsHeard(c, server, task, task.verdict);
   else if (task.cancel) {
-    if (task.misses >= looks.withCause) settle(c, task, { type: "cancelled", by: "owner" });
+    if (task.misses >= looks.withCause && !mayStillCome(task))
+      settle(c, task, { type: "cancelled", by: "owner" });
   } else if (task.adrift || server.divided) setAdrift(c, task);
   else mayBeLost(c, server, task);
 }
+
+/** Its app may be sending it just now. */
+const mayStillCome = (task: Task): boolean =>
+  isHearsay(task) && task.missedAt - task.missingSince < hearsayMs;
 
 const settleLost = (c: Coordinator, task: Task): void =>
   settle(c, task, {
@@ -207,12 +212,11 @@ const settleLost = (c: Coordinator, task: Task): void =>
  * questions in the same order would come to the same one for ever.
  */
 function mayBeLost(c: Coordinator, server: Server, task: Task): void {
-  const { suspicion, suspectedAt, missingSince, missedAt, misses } = task;
+  const { suspicion, suspectedAt, missingSince, misses } = task;
   // Its POST may be on its way; and what became of it may have been before our time.
   const mayBeNews = isHearsay(task);
   const hasCause = suspicion !== undefined && suspectedAt <= missingSince && !mayBeNews;
-  const isEarly = mayBeNews && missedAt - missingSince < hearsayMs;
-  if (isEarly || misses < (hasCause ? looks.withCause : looks.without)) {
+  if (mayStillCome(task) || misses < (hasCause ? looks.withCause : looks.without)) {
     if (c.moment.random < 0.5) probeHearing(c, server);
     return;
   }

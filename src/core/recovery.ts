@@ -4,19 +4,20 @@ import type { KnownTask } from "../protocol/session-api.ts";
 import { defaultDepth } from "../protocol/session-api.ts";
 import { isSettled, type TaskStatus } from "../protocol/tasks.ts";
 import { answerInTime, newCancel, pursueCancel } from "./cancel.ts";
-import { releaseIfUnwanted } from "./connection.ts";
+import { reachServers, releaseIfUnwanted } from "./connection.ts";
 import { answer } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import type { JournalEntry } from "./journal.ts";
 import { surveySoon } from "./look-up.ts";
 import { claimUnclaimed } from "./routing.ts";
-import { bindTo, isSought, serverFor, serverOf } from "./servers.ts";
+import { bindTo, isSought, ownerAt, serverFor, serverOf } from "./servers.ts";
 import type { Coordinator, Ending, Tab, Task, WritePurpose } from "./state.ts";
 import { candidatesFor, isOld, leaveServer, newTask, quarantineMs, unsure, wait } from "./submission.ts";
 import {
   emit,
   forgetTask,
   handOver,
+  isOver,
   markAccepted,
   settle,
   snapshotOf,
@@ -40,6 +41,14 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
   if (mine) {
     claimBack(c, tab, mine, entry, known);
     return;
+  }
+  const { url } = serverFrom(tab, { serverKey: entry.serverKey ?? "", serverId: entry.serverId });
+  const other = c.tasks.get(ownerAt(c, url, entry.promptId) ?? "");
+  // Another tab has registered it while its owner was away.
+  if (other?.registered && other.tabId !== tab.tabId) {
+    const message = `No prompt "${entry.promptId}".`;
+    settle(c, other, { type: "failed", error: wireError("not-found", message, { what: entry.promptId }) });
+    other.outputs.clear();
   }
   const task = newTask(c, tab, {
     id: entry.taskId,
@@ -219,7 +228,10 @@ function candidatesOf(
 }
 
 /** The tab's own name for it; a server that the tab does not name any more is still asked. */
-function serverFrom(tab: Tab, { serverKey, serverId }: JournalEntry): DeclaredServer {
+function serverFrom(
+  tab: Tab,
+  { serverKey, serverId }: Pick<JournalEntry, "serverKey" | "serverId">,
+): DeclaredServer {
   const servers = [...tab.servers.values()];
   const key = serverKey as DeclaredServer["key"];
   const [url, account = ""] = key.split(" ") as [string, string?];
@@ -243,7 +255,7 @@ export function adopt(c: Coordinator, tab: Tab, known: KnownTask): void {
   if (mine || c.dismissed.has(known.taskId)) return;
   const { promptId } = known;
   const candidates = candidatesFor(tab, {});
-  if (candidates.some(({ key }) => c.servers.get(key)?.routes.has(promptId))) return;
+  if (candidates.some(({ url }) => ownerAt(c, url, promptId) !== undefined)) return;
   const task = newTask(c, tab, {
     id: known.taskId,
     promptId,
@@ -284,6 +296,22 @@ export function seekUnmet(c: Coordinator, tab: Tab): void {
     if (!task.unmet || task.tabId !== tab.tabId || task.stage.at !== "waiting") continue;
     task.candidates = candidatesFor(tab, task.submission ?? {});
     if (task.candidates.length > 0) seek(c, task, undefined);
+  }
+}
+
+/** The tab has another token by now for a server where it was taken up before its page had said so. */
+export function follow(c: Coordinator, tab: Tab): void {
+  for (const task of c.tasks.values()) {
+    const before = serverOf(c, task);
+    if (!before || task.tabId !== tab.tabId || !task.unheard || isOver(task)) continue;
+    const declared = serverFrom(tab, task);
+    if (declared.key === before.key) continue;
+    leaveServer(c, task);
+    task.misses = 0;
+    task.suspicion = undefined;
+    bindTo(c, task, declared);
+    surveySoon(c, serverFor(c, declared), 0);
+    releaseIfUnwanted(c, before);
   }
 }
 
@@ -383,6 +411,8 @@ export function claimedAgain(c: Coordinator, tabId: string, entries: readonly Jo
     if (task) mayHaveBeenSent(c, tab, task, entry);
   }
   writeHeld(c, tab);
+  // The other host may have taken a task to a server that nobody names here.
+  reachServers(c);
 }
 
 /** How often it went out from here: one that is only aimed at a server has not. */

@@ -3,7 +3,7 @@ import { deliver } from "./delivery.ts";
 import type { DeclaredServer } from "./facts.ts";
 import { lockOf } from "./locks.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
-import { isOver } from "./task-lifecycle.ts";
+import { isOnItsWay, isOver } from "./task-lifecycle.ts";
 
 /**
  * Adds servers to what a tab may use, its waiting tasks among it. The same id again replaces its entry. A tab
@@ -28,7 +28,8 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
   });
 }
 
-const isYetToGo = ({ stage }: Task): boolean => stage.at === "waiting" || stage.at === "journalling";
+/** What is on its way may come back unsent. */
+const isYetToGo = (task: Task): boolean => task.stage.at === "waiting" || isOnItsWay(task);
 
 /** It may be at any of its servers, or nowhere. */
 export const isSought = ({ adopted, accepted, stage }: Task): boolean =>
@@ -36,6 +37,13 @@ export const isSought = ({ adopted, accepted, stage }: Task): boolean =>
 
 /** Only its app says that there is such a prompt: nobody has seen it here. */
 export const isHearsay = ({ registered, accepted }: Task): boolean => registered && !accepted;
+
+/** Of another account's, too: it is the same prompt. */
+export function ownerAt(c: Coordinator, url: string, promptId: string): string | undefined {
+  for (const server of c.servers.values())
+    if (server.url === url && server.routes.has(promptId)) return server.routes.get(promptId);
+  return undefined;
+}
 
 export function serverFor(c: Coordinator, { key, url, depth }: DeclaredServer): Server {
   const known = c.servers.get(key);

@@ -4,17 +4,17 @@ import { protocolVersion } from "../protocol/version.ts";
 import { tabLeft, tabReturned, tasksOf } from "./absence.ts";
 import { authRenewed } from "./access.ts";
 import { cancelTask } from "./cancel.ts";
-import { connect, reachServers, releaseIfUnwanted } from "./connection.ts";
+import { connect, reachServers, releaseIfUnwanted, releaseUnwanted } from "./connection.ts";
 import { answer, deliver, newOutbox } from "./delivery.ts";
 import type { CallKey, DeclaredServer, PortHello, PortKey, TabRequest } from "./facts.ts";
 import { watchHearing } from "./hearing.ts";
 import type { JournalEntry } from "./journal.ts";
-import { lockServer, locksOf, pageLeft, reclaimLocks, unlockServer } from "./locks.ts";
+import { forsake, lockServer, locksOf, pageLeft, reclaimLocks, unlockServer } from "./locks.ts";
 import { surveySoon } from "./look-up.ts";
-import { adopt, restore, seekUnmet } from "./recovery.ts";
+import { adopt, follow, restore, seekUnmet } from "./recovery.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { choose } from "./scheduling.ts";
-import { bindTo, clientIdAhead, declareServers, serverFor, serverSnapshot } from "./servers.ts";
+import { bindTo, clientIdAhead, declareServers, ownerAt, serverFor, serverSnapshot } from "./servers.ts";
 import { silentPages } from "./silence.ts";
 import type { ClaimPurpose, Coordinator, Port, Tab, Task } from "./state.ts";
 import { newTask, submit } from "./submission.ts";
@@ -69,6 +69,9 @@ export function tabClaimed(
   const known = new Map(hello.tasks.map((task) => [task.taskId, task]));
   for (const entry of entries) restore(c, tab, entry, known.get(entry.taskId));
   if (stillThere) for (const task of hello.tasks) adopt(c, tab, task);
+  // What no claim has brought: the journal has lost it meanwhile.
+  seekUnmet(c, tab);
+  follow(c, tab);
   writeHeld(c, tab);
   if (!stillThere) {
     if (tab.ports.size > 0) return;
@@ -80,6 +83,8 @@ export function tabClaimed(
   }
   tabReturned(c, tab);
   if (hello.locks) reclaimLocks(c, tab, key, hello.locks);
+  // Its former page may have had another account.
+  releaseUnwanted(c);
   reachServers(c);
   // Everything until now is in the snapshot.
   c.ports.get(key)?.outbox.drain();
@@ -138,6 +143,7 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
       for (const declared of request.servers)
         deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
       seekUnmet(c, tab);
+      follow(c, tab);
       // For what waits, one of them may be open already.
       c.sendWaiting = true;
       answer(c, call, { ok: null });
@@ -145,7 +151,10 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     case "setAuth": {
       const before = c.servers.get(tab.servers.get(request.server.id)?.key ?? request.server.key);
       connect(c, authRenewed(c, tab, request.server));
-      if (before) releaseIfUnwanted(c, before);
+      if (before) {
+        forsake(c, tab, before.key);
+        releaseIfUnwanted(c, before);
+      }
       answer(c, call, { ok: request.account });
       return;
     }
@@ -207,7 +216,10 @@ function register(
       answer(c, call, { error: wireError("not-found", `No prompt "${promptId}".`, { what: promptId }) });
     else {
       // Where only its page knew of it, nobody has said this yet.
-      owner.cancelAfterMs ??= cancelAfterMs;
+      if (owner.cancelAfterMs === undefined && cancelAfterMs !== undefined) {
+        owner.cancelAfterMs = cancelAfterMs;
+        writeJournal(c, owner, { for: "progress", task: owner.id });
+      }
       if (owner.registrations.length > 0) owner.registrations.push(call);
       else answer(c, call, { ok: snapshotOf(owner) });
     }
@@ -229,13 +241,6 @@ function register(
   claimUnclaimed(c, server, task);
   watchHearing(c, server);
   surveySoon(c, server, 0);
-}
-
-/** Of another account's, too: it is the same prompt. */
-function ownerAt(c: Coordinator, url: string, promptId: string): string | undefined {
-  for (const server of c.servers.values())
-    if (server.url === url && server.routes.has(promptId)) return server.routes.get(promptId);
-  return undefined;
 }
 
 function withOwnTask(

@@ -263,8 +263,8 @@ export interface Task {
   /** The server's own number of it in its queue: another one under the same id is a second item. */
   number: number | undefined;
   posts: number;
-  /** How often in a row a server wanted other credentials instead of taking it. */
-  refusals: number;
+  /** How often each server wanted other credentials instead of taking it. */
+  readonly refusals: Map<ServerKey, number>;
   /** The socket that has been unbroken since before the POST: its frames are the whole truth. */
   witness: SocketKey | undefined;
   /** Until then a POST of it may still be on its way, whatever look-ups say. */

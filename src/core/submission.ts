@@ -188,7 +188,7 @@ export function newTask(
     accepted: false,
     number: undefined,
     posts: 0,
-    refusals: 0,
+    refusals: new Map(),
     witness: undefined,
     quarantineUntil: c.moment.now + quarantineMs,
     roundAt: c.moment.now,
@@ -412,9 +412,10 @@ function refusedUnread(c: Coordinator, task: Task, status: number, reason: strin
 
 /** It never got as far as ComfyUI, so it may go out again with other credentials: for those it waits. */
 function refusedUnauthorised(c: Coordinator, server: Server, task: Task, status: number): void {
-  task.refusals += 1;
+  const refusals = (task.refusals.get(server.key) ?? 0) + 1;
+  task.refusals.set(server.key, refusals);
   refused(c, server, status);
-  if (task.refusals === patience) {
+  if (refusals === patience) {
     const error = unauthorized(server.url, status, { serverId: task.serverId ?? "" });
     settle(c, task, { type: "failed", error });
     return;
@@ -461,7 +462,14 @@ export function unsureAndMissing(c: Coordinator, task: Task): void {
   }
   const server = serverOf(c, task);
   if (task.posts < 2 && task.workflow !== undefined) {
-    if (server?.connection.at === "open") commit(c, task);
+    const tab = c.tabs.get(task.tabId);
+    const named = [...(tab?.servers.values() ?? [])].map(({ key }) => key);
+    // Its page has another account by now, or names other servers: it goes out like any other.
+    if (tab && tab.ports.size > 0 && !named.some((key) => key === task.serverKey)) {
+      leaveServer(c, task);
+      task.suspicion = undefined;
+      wait(c, task);
+    } else if (server?.connection.at === "open") commit(c, task);
     return;
   }
   settle(c, task, {

@@ -264,7 +264,8 @@ export function handOver(c: Coordinator, task: Task): void {
 
 function leave(c: Coordinator, task: Task): void {
   const server = task.serverKey && c.servers.get(task.serverKey);
-  server?.routes.delete(task.promptId);
+  // Where it was another tab's all the time, that has the route.
+  if (server?.routes.get(task.promptId) === task.id) server.routes.delete(task.promptId);
   freePlace(c, task);
   clearTaskTimers(c, task);
   c.tasks.delete(task.id);
