@@ -382,6 +382,35 @@ describe("a prompt that its app has sent", () => {
     });
   });
 
+  test.each([
+    ["is looked for", true],
+    ["or that a server has taken is looked for", undefined],
+  ])("%s at its server when that is named, though two hosts were not told of it", (_, registered) => {
+    const other = declared("http://other.test");
+    const promptId = promptIdOf("own");
+    const known = {
+      taskId: "t",
+      serverId: other.id,
+      promptId,
+      registered: registered === true,
+      lastSeq: 0,
+      settled: false,
+    };
+    const journal = journalModel();
+    successor(journal).tab("anna", { tasks: [known] });
+    const next = successor(journal, { epoch: "epoch-3" });
+    const anna = next.tab("anna", { tasks: [known] });
+    next.openSocket();
+    nobodyKnows(next, 90_000);
+    expect(anna.heard("t")).toEqual([]);
+    anna.call({ method: "addServers", servers: [other] });
+    next.openSocket(other);
+    next.pass(1_000);
+    for (const { server } of next.pending("/queue"))
+      next.reply("/queue", queueOf(server === other.key ? [promptId] : []));
+    expect(anna.heard("t")).toContain("started");
+  });
+
   test("a registered prompt that is cancelled while its POST may be on its way is not called cancelled before", () => {
     const host = scriptedHost();
     const anna = host.tab("anna");

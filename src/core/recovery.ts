@@ -87,7 +87,7 @@ export function restore(c: Coordinator, tab: Tab, entry: JournalEntry, known?: K
     // That it has ended, only its page says: the next host is not to send it either.
     if (known?.settled) writeJournal(c, task, { for: "progress", task: task.id });
   } else {
-    takeUp(c, tab, task, entry);
+    takeUp(c, tab, task, entry, known);
     task.unmet ||= wasSent && task.stage.at === "waiting";
   }
 }
@@ -165,7 +165,13 @@ const saysAdrift = (event: JournalEntry["events"][number]): boolean =>
   event.type === "warning" && event.code === "not-one-server";
 
 /** Goes on where the former host stopped. */
-function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void {
+function takeUp(
+  c: Coordinator,
+  tab: Tab,
+  task: Task,
+  entry: JournalEntry,
+  known: KnownTask | undefined,
+): void {
   const isUnsent = entry.adopted && !entry.accepted && entry.posts === 0;
   const declared = entry.serverKey === undefined || isUnsent ? undefined : serverFrom(tab, entry);
   if (declared && (entry.accepted || entry.registered || entry.posts > 0)) {
@@ -181,8 +187,13 @@ function takeUp(c: Coordinator, tab: Tab, task: Task, entry: JournalEntry): void
     } else unsure(c, task, "its host died");
     // Under the former host's client id its run is heard here, perhaps since before its tab came.
     claimUnclaimed(c, serverFor(c, declared), task);
-  } else if (entry.adopted && entry.workflow === undefined) lookAround(c, task);
-  else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
+  } else if ((entry.adopted || entry.registered) && entry.workflow === undefined) {
+    // One that was looked for nowhere has kept the name of the server that nobody had named.
+    const serverId = known?.serverId ?? (entry.serverKey === undefined ? entry.serverId : undefined);
+    if (serverId !== undefined) task.candidates = task.candidates.filter(({ id }) => id === serverId);
+    lookAround(c, task);
+    if (task.unmet) task.serverId = serverId;
+  } else if (task.cancel) settle(c, task, { type: "cancelled", by: "owner" });
   else if (entry.submission?.hadCredentials || task.workflow === undefined)
     settle(c, task, cannotSend(entry));
   else wait(c, task);

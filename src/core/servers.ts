@@ -29,7 +29,8 @@ export function declareServers(c: Coordinator, tab: Tab, declared: readonly Decl
 }
 
 /** What is on its way may come back unsent. */
-const isYetToGo = (task: Task): boolean => task.stage.at === "waiting" || isOnItsWay(task);
+const isYetToGo = (task: Task): boolean =>
+  task.stage.at === "waiting" || task.stage.at === "unsure" || isOnItsWay(task);
 
 /** It may be at any of its servers, or nowhere. */
 export const isSought = ({ adopted, accepted, stage }: Task): boolean =>

@@ -468,6 +468,7 @@ export function unsureAndMissing(c: Coordinator, task: Task): void {
     if (tab && tab.ports.size > 0 && !named.some((key) => key === task.serverKey)) {
       leaveServer(c, task);
       task.suspicion = undefined;
+      task.candidates = candidatesFor(tab, task.submission ?? {});
       wait(c, task);
     } else if (server?.connection.at === "open") commit(c, task);
     return;
