@@ -332,7 +332,7 @@ export const mutants: readonly Mutant[] = [
     "cancel",
     500,
     "a task is told cancelled when its cancellation is asked for",
-    'if (task.stage.at === "waiting") settle',
+    'if (task.stage.at === "waiting" && !isSomewhere) settle',
     "if (!isOver(task)) settle",
   ),
 
@@ -398,15 +398,15 @@ export const mutants: readonly Mutant[] = [
     "access",
     1000,
     "a server that refuses a tab is asked no more",
-    "  lookAgain(c, server, inMs);\n  if (server.barred &&",
-    "  if (server.barred &&",
+    "if (isWanted(c, server)) lookAgain(c, server, inMs);",
+    "",
   ),
   core(
     "session",
     500,
     "a prompt that its app has sent is watched only by its messages",
-    "surveySoon(c, server, 0);\n  answer(c, call, { ok: snapshotOf(task) });",
-    "answer(c, call, { ok: snapshotOf(task) });",
+    "  surveySoon(c, server, 0);\n}",
+    "}",
   ),
   core(
     "routing",
