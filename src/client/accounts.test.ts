@@ -86,6 +86,17 @@ describe("after setAuth", () => {
     expect(await again("b", "ben")).toBe("invalid-option");
   });
 
+  test("a component that is mounted again may bring any token of the account", async () => {
+    const page = browser.openPage();
+    const session = await page.connect({ servers: named("a1", "anna") });
+    await session.setAuth(main, bearer("a2", "anna"));
+    await session.setAuth(main, bearer("a3"));
+    for (const token of ["a1", "a2", "a3"])
+      expect(await codeOf(page.connect({ servers: named(token, "anna") }))).toBe("resolved");
+    await isAt(await session.submit(workflow), "queued");
+    expect(tokens()).toEqual(["Bearer a3"]);
+  });
+
   test("a refusal of the old credentials that was on its way asks for no others, and holds nothing up", async () => {
     const { comfy } = browser;
     const session = await browser.openPage().connect({ servers: named("old") });

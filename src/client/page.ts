@@ -1,4 +1,5 @@
 import { nanoid } from "nanoid";
+import { accountNamed } from "../protocol/accounts.ts";
 import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
 import { createGeneration } from "./generation.ts";
@@ -61,8 +62,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   const listeners = createListeners(logger);
   /** Servers that want other credentials, as their listeners have been told. */
   const locked = new Set<string>();
-  /** Of servers whose credentials were renewed: as they were declared first, and as they were renewed last. */
-  const renewed = new Map<string, { readonly first: ServerDeclaration; readonly last: ServerDeclaration }>();
+  /** Of servers whose credentials are not the declared ones any more: the accounts that were named first and last. */
+  const renewed = new Map<string, readonly [first: string | undefined, last: string | undefined]>();
   let adding: Promise<unknown> = Promise.resolve();
   let mode: SessionEvents["mode"] | undefined;
   let kind: Pick<Diagnostics, "reason" | "locks"> = { locks: false };
@@ -145,9 +146,10 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
   async function addServers(named: readonly ServerDeclaration[]): Promise<void> {
     const more = named.filter((server) => {
       const known = link.servers.get(server.id);
-      const { first, last } = renewed.get(server.id) ?? { first: known, last: known };
-      const json = JSON.stringify(server);
-      if (known && json !== JSON.stringify(first) && json !== JSON.stringify(last))
+      // A component that is mounted again brings the token that it was given, which may be any of the account's.
+      const isRenewed = known && renewed.get(server.id)?.includes(accountNamed(server.auth));
+      const declared = isRenewed ? { ...server, auth: known.auth } : server;
+      if (known && JSON.stringify(known) !== JSON.stringify(declared))
         throw invalidOption(
           "servers",
           `This page knows another server, or other options, as "${server.id}".`,
@@ -193,8 +195,8 @@ export async function openPage(platform: Platform, options: CheckedOptions): Pro
       const account = await link.call<string>("setAuth", [serverId, JSON.stringify(given)]);
       const known = link.servers.get(serverId);
       if (known) {
-        const first = renewed.get(serverId)?.first ?? known;
-        renewed.set(serverId, { first, last: { ...known, auth: given } });
+        const [first] = renewed.get(serverId) ?? [accountNamed(known.auth)];
+        renewed.set(serverId, [first, accountNamed(given) ?? first]);
         // The next host is told whose token it is: it has never seen the first one.
         link.servers.set(serverId, { ...known, auth: { ...given, account } });
       }

@@ -333,17 +333,30 @@ describe("a server that a page names late, or not at all", () => {
     expect(anna.heard(taskId).at(-1)).toBe("failed");
   });
 
-  test("a task that a server has taken, and whose server is not named yet, is not called cancelled by a cancel that nobody sent", () => {
-    const other = declared("http://other.test");
+  test.each([false, true])(
+    "a task that a server may have, which is not named yet, is not called cancelled by a cancel that nobody sent (registered: %s)",
+    (registered) => {
+      const other = declared("http://other.test");
+      const next = successor();
+      const promptId = promptIdOf("p");
+      const known = { taskId: "t", promptId, serverId: other.id, registered, lastSeq: 3, settled: false };
+      const anna = next.tab("anna", { servers: [], tasks: [known] });
+      const cancel = anna.call({ method: "cancel", taskId: "t" });
+      anna.call({ method: "addServers", servers: [other] });
+      next.openSocket(other);
+      next.pass(5_000);
+      expect(cancel.answer).toBeUndefined();
+    },
+  );
+
+  test("a cancelled task whose server is never named is over half a minute later, and its call says that nobody let go of it", () => {
     const next = successor();
-    const promptId = promptIdOf("p");
-    const known = { taskId: "t", promptId, serverId: other.id, lastSeq: 3, settled: false };
-    const anna = next.tab("anna", { servers: [], tasks: [known] });
+    const known = { taskId: "t", promptId: promptIdOf("p"), serverId: "nowhere", lastSeq: 3, settled: false };
+    const anna = next.tab("anna", { tasks: [known] });
     const cancel = anna.call({ method: "cancel", taskId: "t" });
-    anna.call({ method: "addServers", servers: [other] });
-    next.openSocket(other);
-    next.pass(5_000);
-    expect(cancel.answer).not.toEqual({ ok: true });
+    next.pass(31_000);
+    expect(cancel.answer).toEqual({ ok: false });
+    expect(anna.taskEvents("t")).toMatchObject([{ type: "cancelled", by: "owner" }]);
   });
 });
 

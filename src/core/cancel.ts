@@ -40,7 +40,7 @@ export function stopTask(c: Coordinator, task: Task, call?: CallKey): void {
   task.cancel ??= newCancel("new");
   if (call !== undefined) task.cancel.calls.push(call);
   // Where a server may have it that is not named yet, whoever asks waits for that as for any other answer.
-  const isSomewhere = task.unmet && task.adopted && call !== undefined;
+  const isSomewhere = task.unmet && (task.adopted || task.registered) && call !== undefined;
   if (task.stage.at === "waiting" && !isSomewhere) settle(c, task, { type: "cancelled", by: "owner" });
   else if (task.stage.at !== "journalling" && !isOver(task)) noteIntent(c, task, task.cancel);
 }

@@ -1,5 +1,6 @@
 import { normaliseAddress, type QueryCredential, queryOf } from "../comfy/addresses.ts";
 import type { DeclaredServer } from "../core/facts.ts";
+import { accountNamed } from "../protocol/accounts.ts";
 import type { ServerKey } from "../protocol/ids.ts";
 import { type Auth, defaultDepth, type ServerDeclaration } from "../protocol/session-api.ts";
 
@@ -63,7 +64,7 @@ export function createAccounts(): Accounts {
     admit: (declaration) => admit(declaration, accountOf(declaration.auth), false),
     renew(declaration, before) {
       const former = before.slice(before.indexOf(" ") + 1);
-      const account = (!named(declaration.auth) && former) || accountOf(declaration.auth);
+      const account = (!accountNamed(declaration.auth) && former) || accountOf(declaration.auth);
       const server = admit(declaration, account, true);
       return server && { server, account };
     },
@@ -81,15 +82,11 @@ export function createAccounts(): Accounts {
   };
 }
 
-/** By its own word, not by its secret. */
-const named = (auth: Auth | undefined): string | undefined =>
-  auth?.account ?? (auth?.type === "basic" ? auth.username : undefined);
-
 /** Two accounts never share a socket; the same account spelled by two tabs does. */
 function accountOf(auth: Auth | undefined): string {
   if (!auth) return "";
   // Without a user name, a password still is another account than none.
-  return named(auth) || `#${auth.type}${"token" in auth ? digest(auth.token) : ""}`;
+  return accountNamed(auth) || `#${auth.type}${"token" in auth ? digest(auth.token) : ""}`;
 }
 
 function credentialsOf(auth: Auth | undefined): Credentials {
