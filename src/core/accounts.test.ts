@@ -4,7 +4,9 @@ import {
   comfy,
   declared,
   historyOf,
+  nobodyKnows,
   promptIdOf,
+  queueOf,
   runOf,
   type ScriptedHost,
   scriptedHost,
@@ -16,23 +18,12 @@ const under = (account: string, more: object = {}) =>
   declared(comfy.url, { id: "s", key: `${comfy.url} ${account}` as never, ...more });
 const accepted = (promptId: string) => ({ prompt_id: promptId, number: 1, node_errors: {} });
 const posts = (host: ScriptedHost) => host.pending("/prompt").filter(({ method }) => method === "POST");
-const queueOf = (running: string[], pending: string[] = []) => ({
-  queue_running: running.map((id) => [1, id, {}, {}, []]),
-  queue_pending: pending.map((id, place) => [2 + place, id, {}, {}, []]),
-});
 const successor = (journal = journalModel(), more: object = {}): ScriptedHost => {
   const host = scriptedHost({ journal, epoch: "epoch-2", journalKind: "indexeddb", ...more });
   host.now = 5_000;
   return host;
 };
 const gone = (host: ScriptedHost, port: number) => host.take({ type: "tab-gone", port });
-function nobodyKnows(host: ScriptedHost, ms: number): void {
-  for (const until = host.now + ms; host.now < until; host.pass(500)) {
-    while (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
-    while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
-  }
-}
-
 describe("accounts at one address", () => {
   test("a task that three servers refuse once each waits for credentials", () => {
     const [a, b, d] = ["http://a.test", "http://b.test", "http://d.test"].map((url) => declared(url));

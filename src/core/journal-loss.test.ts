@@ -1,18 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { type JournalModel, journalModel } from "../world/journal-model.ts";
-import { comfy, declared, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
+import { comfy, declared, nobodyKnows, type ScriptedHost, scriptedHost } from "../world/scripted-host.ts";
 import type { DeclaredServer } from "./facts.ts";
 
 const posts = (host: ScriptedHost) => host.pending("/prompt").filter(({ method }) => method === "POST");
 const fail = (host: ScriptedHost) => host.take({ type: "journal-degraded", reason: "full" });
-
-/** For so long each look-up finds nothing. */
-function nobodyKnows(host: ScriptedHost, ms: number): void {
-  for (const until = host.now + ms; host.now < until; host.pass(500)) {
-    while (host.pending("/queue").length > 0) host.reply("/queue", { queue_running: [], queue_pending: [] });
-    while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
-  }
-}
 
 describe("a host whose journal has failed", () => {
   function degraded() {

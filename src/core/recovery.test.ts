@@ -5,7 +5,9 @@ import {
   comfy,
   declared,
   historyOf,
+  nobodyKnows,
   promptIdOf,
+  queueOf,
   runOf,
   type ScriptedHost,
   scriptedHost,
@@ -38,18 +40,6 @@ const accept = (host: ScriptedHost, promptId: string): void =>
 const openings = (host: ScriptedHost) =>
   host.effects.flatMap((effect) => (effect.do === "open-socket" ? [effect.clientId] : []));
 const posts = (host: ScriptedHost) => host.pending("/prompt").filter(({ method }) => method === "POST");
-const queueOf = (running: string[], pending: string[] = []) => ({
-  queue_running: running.map((id) => [1, id, {}, {}, []]),
-  queue_pending: pending.map((id, place) => [2 + place, id, {}, {}, []]),
-});
-
-/** For so long each look-up finds nothing. */
-function nobodyKnows(host: ScriptedHost, ms: number): void {
-  for (const until = host.now + ms; host.now < until; host.pass(500)) {
-    while (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
-    while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
-  }
-}
 
 describe("a task whose host died", () => {
   test("before a server was there is sent by the next host", () => {

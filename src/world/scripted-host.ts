@@ -355,3 +355,17 @@ export function historyOf(promptId: string, outputs: object, status = "success")
     },
   };
 }
+
+/** An answer to `GET /queue`. */
+export const queueOf = (running: string[], pending: string[] = []) => ({
+  queue_running: running.map((id) => [1, id, {}, {}, []]),
+  queue_pending: pending.map((id, place) => [2 + place, id, {}, {}, []]),
+});
+
+/** For so long no server has any prompt in its queue or history. */
+export function nobodyKnows(host: ScriptedHost, ms: number): void {
+  for (const until = host.now + ms; host.now < until; host.pass(500)) {
+    while (host.pending("/queue").length > 0) host.reply("/queue", queueOf([]));
+    while (host.pending(/^\/history/).length > 0) host.reply(/^\/history/, {});
+  }
+}
