@@ -220,7 +220,9 @@ function mayBeLost(c: Coordinator, server: Server, task: Task): void {
     if (c.moment.random < 0.5) probeHearing(c, server);
     return;
   }
-  const hears = !mayBeNews && server.hearing.lastAt - missingSince > framesLagMs.silent;
+  // One that was sent under another client id has its end told to that one alone.
+  const isTold = !task.registered || task.startSeen;
+  const hears = isTold && server.hearing.lastAt - missingSince > framesLagMs.silent;
   if (hears && suspicion === undefined && !isUnheard(server, task)) setAdrift(c, task);
   else settleLost(c, task);
 }

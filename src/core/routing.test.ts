@@ -213,6 +213,22 @@ describe("a prompt that the app posted itself", () => {
       expect(anna.heard("t").at(-1)).toBe("succeeded");
     });
 
+    test("is lost where only what its server tells everybody was heard, and the history was cleared at its end", () => {
+      const { host, anna, promptId } = registered();
+      const failure = {
+        nodeId: "4",
+        nodeType: "ProtoBlock",
+        exceptionType: "ExecutionBlocked",
+        exceptionMessage: "no picture",
+        traceback: [],
+        executed: [],
+      };
+      host.say({ type: "execution_error", promptId, blocked: true, failure });
+      expect(anna.heard("t")).toContain("accepted");
+      nobodyKnows(host, 20_000);
+      expect(anna.heard("t").at(-1)).toBe("lost");
+    });
+
     test("is lost where a server died that was heard of it before it was registered", () => {
       const host = scriptedHost();
       const anna = host.tab("anna");
