@@ -214,7 +214,10 @@ describe("a prompt that the app posted itself", () => {
     });
 
     test("is lost where only what its server tells everybody was heard, and the history was cleared at its end", () => {
-      const { host, anna, promptId } = registered();
+      const host = scriptedHost();
+      const anna = host.tab("anna");
+      host.openSocket();
+      const promptId = promptIdOf("own");
       const failure = {
         nodeId: "4",
         nodeType: "ProtoBlock",
@@ -224,6 +227,10 @@ describe("a prompt that the app posted itself", () => {
         executed: [],
       };
       host.say({ type: "execution_error", promptId, blocked: true, failure });
+      anna.call({
+        method: "register",
+        registration: { taskId: "t", serverId: "http://comfy.test", promptId },
+      });
       expect(anna.heard("t")).toContain("accepted");
       nobodyKnows(host, 20_000);
       expect(anna.heard("t").at(-1)).toBe("lost");
