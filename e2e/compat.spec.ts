@@ -138,12 +138,14 @@ test("an app of the old kind runs in four windows over one socket, with nothing 
   expect(await first.evaluate(() => window.app.lockedServer())).toBe(comfy.url);
   expect(await second.evaluate(() => window.app.lockedServer())).toBeNull();
 
-  const open = await submit(first, portrait({ steps: 30, delayMs: 100 }));
+  comfy.hold({ after: "progress" });
+  const open = await submit(first, portrait({ steps: 8, delayMs: 60 }));
   await expect.poll(async () => (await shown(first)).some(({ promptId }) => promptId === open)).toBe(true);
   await first.reload();
   await ready(first);
   // Those that have ended are reported anew, one after the other.
   await expect.poll(() => first.evaluate(() => [...window.pendingTasks.keys()])).toEqual([open]);
+  comfy.release();
   await expect
     .poll(async () => (await shown(first)).filter(({ kind }) => kind === "complete").map((s) => s.promptId), {
       timeout: 30_000,
