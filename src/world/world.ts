@@ -187,7 +187,10 @@ export function checkWorld(world: World): void {
     "G5",
     `prompts have run again ${again} times`,
   );
-  const owners = new Map([...book.entries.values()].map(({ promptId, tabId }) => [promptId, tabId]));
+  // Below 0.3.45 a prompt goes out again under the id that the server gave it.
+  const owners = new Map<string, string>();
+  for (const { promptId, tabId } of book.entries.values())
+    for (const id of [promptId, ...book.runs(promptId).map((run) => run.promptId)]) owners.set(id, tabId);
   for (const { server, promptId } of world.network.posted)
     check(
       book.hasNamed(owners.get(promptId) ?? "", server),
