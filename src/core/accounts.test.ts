@@ -169,6 +169,14 @@ describe("accounts at one address", () => {
     expect(count).toBeLessThan(3);
   });
 
+  test("a tab cannot submit under another tab's prompt id, also as another account", () => {
+    const host = scriptedHost();
+    const { promptId } = host.tab("anna", { servers: [under("alice")] }).submit("portrait");
+    host.openSocket(under("alice"));
+    const stolen = host.tab("ben", { servers: [under("bob")] }).submit("bird", { promptId });
+    expect(stolen.answer).toMatchObject({ error: { code: "invalid-option" } });
+  });
+
   test("a tab cannot have another tab's prompt by remembering it under another account", () => {
     const host = scriptedHost();
     const anna = host.tab("anna", { servers: [under("alice")] });

@@ -12,7 +12,7 @@ import { surveySoon } from "./look-up.ts";
 import { ask } from "./requests.ts";
 import { claimUnclaimed } from "./routing.ts";
 import { choose, handOut, hasBacklog, keepWaiting, take, wishOf } from "./scheduling.ts";
-import { addRoute, bindTo, serverOf } from "./servers.ts";
+import { addRoute, bindTo, ownerAt, serverOf } from "./servers.ts";
 import type { Coordinator, Server, Tab, Task } from "./state.ts";
 import {
   freePlace,
@@ -34,7 +34,7 @@ export const heldUpMs = 10_000;
  * How old the journal's word may be when the POST goes out. A host that was held up for longer asks again:
  * another one may have the task by now, and posts it itself when {@link quarantineMs} are over.
  */
-const freshMs = 5_000;
+export const freshMs = 5_000;
 
 /** A prompt that is refused so often, by a server that takes the same credentials for all else, is given up. */
 const patience = 3;
@@ -135,8 +135,8 @@ function refuse(
   if (c.tasks.has(taskId)) return wireError("invalid-option", "This task id is taken.", { option: "taskId" });
   const refusal = refuseServer(tab, server);
   if (refusal) return refusal;
-  for (const { key } of tab.servers.values())
-    if (c.servers.get(key)?.routes.has(promptId))
+  for (const { url } of tab.servers.values())
+    if (ownerAt(c, url, promptId) !== undefined)
       return wireError("invalid-option", "This prompt id is taken.", { option: "promptId" });
   return undefined;
 }

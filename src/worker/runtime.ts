@@ -2,6 +2,7 @@ import { socketAddress } from "../comfy/addresses.ts";
 import { isRefusal } from "../core/diagnosis.ts";
 import type { Effect } from "../core/effects.ts";
 import type { CallKey, Fact, HttpAnswer, Moment, PortKey, WriteKey } from "../core/facts.ts";
+import { freshMs } from "../core/submission.ts";
 import { wireError } from "../protocol/errors.ts";
 import type { Answer, EventEnvelope } from "../protocol/session-api.ts";
 import type { Accounts } from "./accounts.ts";
@@ -11,9 +12,6 @@ import { askServer, type BlockOf, type FetchLike } from "./server/http.ts";
 import type { Sockets } from "./server/socket.ts";
 import { createAlarm } from "./timers.ts";
 import type { Transfers } from "./transfers.ts";
-
-/** What was refused is not asked again later: whether the task is still ours was looked at before (core/submission.ts). */
-const freshMs = 5_000;
 
 type Post = (message: unknown, transfer: Transferable[]) => void;
 
@@ -137,7 +135,8 @@ export function createRuntime(means: RuntimeMeans): Runtime {
           const reply = await askServer(fetch, { ...rest, url }, credentials, blockOf);
           if (!("status" in reply) || !isRefusal(reply.status)) return reply;
           accounts.refused(server, credentials);
-          // Others came while it was on its way, or another page has them. It has not reached ComfyUI.
+          // Others came while it was on its way, or another page has them. It has not reached ComfyUI. Not later:
+          // whether the task is still ours was looked at before.
           const isOld = accounts.credentials(server) !== credentials;
           return isOld && !stopped && clock.now() - askedAt < freshMs ? ask() : reply;
         };

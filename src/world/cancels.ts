@@ -2,6 +2,7 @@ import type { Answer } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { ComfyServer, PromptEntry } from "../simulator/index.ts";
 import { check, type Entry } from "./book.ts";
+import { mintPromptId } from "./dice.ts";
 import type { PageModel } from "./page.ts";
 import { type Kind, workflowOf } from "./workflows.ts";
 import { createWorld, type World } from "./world.ts";
@@ -136,17 +137,11 @@ function runUntil(world: World, what: string, holds: () => boolean): void {
   }
 }
 
-function mint({ dice }: World): string {
-  const hex = (digits: number): string =>
-    Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
-  return `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
-}
-
 function submit(world: World, page: PageModel, kind: Kind): Entry {
   const mark = world.book.entries.size + 1;
   const entry: Entry = {
     taskId: `task-${mark}`,
-    promptId: mint(world),
+    promptId: mintPromptId(world.dice),
     mark,
     kind,
     tabId: page.identity.tabId,
@@ -179,7 +174,7 @@ function submit(world: World, page: PageModel, kind: Kind): Entry {
 
 /** As another program would, that nobody here knows of. */
 function postAsStranger(world: World): string {
-  const promptId = mint(world);
+  const promptId = mintPromptId(world.dice);
   const body = JSON.stringify({
     prompt: JSON.parse(workflowOf("steps", 0)) as unknown,
     prompt_id: promptId,

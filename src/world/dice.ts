@@ -25,3 +25,10 @@ export function createDice(seed: number): Dice {
     },
   };
 }
+
+/** As a tab mints them. */
+export function mintPromptId(dice: Dice): string {
+  const hex = (digits: number): string =>
+    Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
+  return `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
+}

@@ -3,7 +3,7 @@ import type { Answer, Submission } from "../protocol/session-api.ts";
 import type { TaskSnapshot } from "../protocol/tasks.ts";
 import type { Entry } from "./book.ts";
 import type { TabModel } from "./browser-model.ts";
-import { createDice, type Dice } from "./dice.ts";
+import { createDice, type Dice, mintPromptId } from "./dice.ts";
 import { type FaultKind, faultKinds, faults, heal } from "./faults.ts";
 import type { PageModel } from "./page.ts";
 import type { Transcript } from "./transcript.ts";
@@ -227,12 +227,6 @@ function outcomeOf(world: World, seed: number, happened: FaultKind[], failure: s
 }
 
 const awake = ({ page }: TabModel): boolean => page?.isReady === true && page.isAlive && !page.isStill;
-
-function mintPromptId(dice: Dice): string {
-  const hex = (digits: number): string =>
-    Array.from({ length: digits }, () => dice.whole(0, 15).toString(16)).join("");
-  return `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`;
-}
 
 /** Somebody wants to be told of it, and may be away for only so long. */
 const patienceOf = (dice: Dice): number | undefined =>
