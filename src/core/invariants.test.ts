@@ -535,6 +535,18 @@ describe("the watch", () => {
     );
   });
 
+  test("counts no prompt that was refused here and is only looked for, as its next page does not know that", () => {
+    const { host, anna, ben, server, promptId } = stage();
+    for (const name of ["two", "three", "four"]) anna.submit(name);
+    const { taskId, promptId: refused, answer } = ben.submit("five", { server: "http://nowhere.test" });
+    expect(answer).toMatchObject({ error: { code: "not-found" } });
+    const known = { taskId, promptId: refused, lastSeq: 0, settled: false };
+    host.tab("ben", { tasks: [known] });
+    expect([server.open.size, host.coordinator.tasks.get(taskId)?.serverKey]).toEqual([5, server.key]);
+    host.now += quarantineMs;
+    expect(() => seen(host, post("/prompt", { prompt_id: promptId }))).not.toThrow();
+  });
+
   test("lets sockets come and go, as long as no server has two and no client id is on two", () => {
     const servers = [declared("http://a.test"), declared("http://b.test")].map(({ key }) => key);
     const action = fc.oneof(

@@ -66,6 +66,8 @@ export function watch(c: Coordinator): Watch {
     if (fact.type === "tab-said-hello") {
       declare(fact.hello.tabId, fact.hello.servers);
       tabsBehind.set(fact.port, fact.hello.tabId);
+      // What was refused here its page may bring all the same.
+      for (const { taskId } of fact.hello.tasks) if (!owners.has(taskId)) submittedHere.delete(taskId);
     }
     if (fact.type === "journal-claimed") for (const { taskId } of fact.entries) submittedHere.delete(taskId);
     if (fact.type === "tab-called") {
