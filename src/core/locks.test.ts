@@ -9,6 +9,7 @@ const servers = [one, two];
 
 const lock = (tab: ScriptedTab, lockId: string, more: Partial<KnownLock> = {}): unknown =>
   tab.call({ method: "lockServer", lock: { lockId, mode: "exclusive", servers: [one.id], ...more } }).answer;
+const any = { servers: undefined } as unknown as Partial<KnownLock>;
 const unlock = (tab: ScriptedTab, lockId: string): unknown =>
   tab.call({ method: "unlockServer", lockId }).answer;
 const heard = (tab: ScriptedTab): unknown[] => tab.events.filter(({ kind }) => kind === "lock");
@@ -108,9 +109,23 @@ describe("a server lock", () => {
     const host = scriptedHost();
     const [anna, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
     for (const server of servers) host.openSocket(server, server === one ? 0 : 9);
-    const any = { servers: undefined } as unknown as Partial<KnownLock>;
     expect(lock(anna, "a", any)).toMatchObject({ ok: { serverIds: [one.id] } });
     expect(lock(ben, "b", any)).toMatchObject({ ok: { serverIds: [two.id] } });
+  });
+
+  test("is at a server that its own page has named: another host does not hear of more", () => {
+    const host = scriptedHost();
+    const [, ben] = [host.tab("anna", { servers }), host.tab("ben", { servers })];
+    lock(ben, "b");
+    const anna = host.tab("anna", { servers: [one] });
+    expect(lock(anna, "a", any)).toMatchObject({
+      ok: { state: "waiting", serverIds: [one.id] },
+    });
+    expect(lock(anna, "a2", { servers: [two.id] })).toMatchObject({ error: { code: "not-found" } });
+    anna.call({ method: "addServers", servers: [two] });
+    expect(lock(anna, "a3", any)).toMatchObject({
+      ok: { state: "granted", serverIds: [two.id] },
+    });
   });
 
   test("outlives its page by five seconds, whatever its tasks do, and a reloaded tab takes it again", () => {

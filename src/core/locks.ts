@@ -197,7 +197,11 @@ function entryFor(
   port: PortKey,
   { lockId, mode, servers, held = false, steal = false }: KnownLock,
 ): ServerLockEntry | undefined {
-  const wanted = servers ? servers.map((id) => tab.servers.get(id)) : [leastBusy(c, tab, mode)];
+  // Of a server that only its tab's former page has named the next host would not know.
+  const named = [...tab.servers.values()].filter(({ id }) => c.ports.get(port)?.named.has(id));
+  const wanted = servers
+    ? servers.map((wanted) => named.find(({ id }) => id === wanted))
+    : [leastBusy(c, tab, named, mode)];
   const found = wanted.filter((one) => one !== undefined);
   if (found.length === 0 || found.length < wanted.length) return undefined;
   return {
@@ -213,8 +217,12 @@ function entryFor(
 }
 
 /** Where none is named: of those that are free to lock, else of all. */
-function leastBusy(c: Coordinator, tab: Tab, mode: LockEntry["mode"]): DeclaredServer | undefined {
-  const all = [...tab.servers.values()];
+function leastBusy(
+  c: Coordinator,
+  tab: Tab,
+  all: readonly DeclaredServer[],
+  mode: LockEntry["mode"],
+): DeclaredServer | undefined {
   const free = all.filter(({ key }) =>
     c.locks.table.isFree({ tabId: tab.tabId, lockId: "", mode, servers: [key] }),
   );

@@ -98,13 +98,14 @@ const hasLivePage = (c: Coordinator, tab: Tab): boolean =>
 const newPort = (
   c: Coordinator,
   key: PortKey,
-  { tabId, windowId, previews, pings, notes = true }: PortHello,
+  { tabId, windowId, previews, servers, pings, notes = true }: PortHello,
 ): Port => ({
   key,
   tabId,
   windowId,
   previews,
   notes,
+  named: new Set(servers.map(({ id }) => id)),
   outbox: newOutbox(),
   flying: [],
   lastBatch: 0,
@@ -140,8 +141,10 @@ export function tabCalled(c: Coordinator, key: PortKey, call: CallKey, request: 
     case "addServers":
       for (const server of declareServers(c, tab, request.servers)) connect(c, server);
       // One that another tab has connected already makes no news of its own.
-      for (const declared of request.servers)
+      for (const declared of request.servers) {
+        port.named.add(declared.id);
         deliver(c, port, { kind: "server", server: serverSnapshot(c, tab, declared) });
+      }
       seekUnmet(c, tab);
       follow(c, tab);
       // For what waits, one of them may be open already.

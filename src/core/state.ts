@@ -79,6 +79,8 @@ export interface Port {
   readonly previews: "newest" | "none";
   /** It notes a journal that fails. */
   readonly notes: boolean;
+  /** The servers that this page has named itself, by their ids: those it names to the next host, too. */
+  readonly named: Set<string>;
   readonly outbox: Mailbox<HostEvent>;
   /** Sent and not yet acknowledged, oldest first. */
   readonly flying: { readonly batch: number; readonly bytes: number }[];
