@@ -4,13 +4,12 @@ import { labelOf, type Told } from "./told.ts";
 
 const label = labelOf("anna", "1");
 const from = (tabId: string, page = "page") => ({ tabId, page, number: 1, at: 0 });
-const ended = (tabId: string, page = "page", ending: "succeeded" | "lost" = "succeeded"): Told => ({
-  ...from(tabId, page),
-  kind: "ended",
-  label,
-  taskId: "task",
-  ending,
-});
+const ended = (
+  tabId: string,
+  page = "page",
+  ending: "succeeded" | "failed" | "lost" = "succeeded",
+  why = "",
+): Told => ({ ...from(tabId, page), kind: "ended", label, taskId: "task", ending, why });
 const ran: ServedPrompt = { promptId: "prompt", startedAt: 1, ending: "success" };
 
 /** A ledger that knows of one task of anna's, which the network brought to the server. */
@@ -112,6 +111,19 @@ describe("a ledger", () => {
       return one.verdict([{ ...ran, endedAt: 5 }]).unfounded;
     };
     expect([forgot(4).length, forgot(6).length]).toEqual([1, 0]);
+  });
+
+  test("believes that what was sent in vain has failed, unless the server has it", () => {
+    const failed = (why: string, ...served: readonly ServedPrompt[]) => {
+      const one = ledger({ ...from("anna"), kind: "submitted", label }, ended("anna", "page", "failed", why));
+      one.forgot(6);
+      return one.verdict(served).unfounded.length;
+    };
+    expect(failed("server-unreachable")).toBe(0);
+    expect(failed("server-unreachable", { ...ran, endedAt: 5 }), "forgotten").toBe(0);
+    expect(failed("server-unreachable", { ...ran, endedAt: 7 }), "on record").toBe(1);
+    expect(failed("server-unreachable", { promptId: "prompt", startedAt: 7 }), "running").toBe(1);
+    expect(failed("node-failed")).toBe(1);
   });
 
   test("believes that what no server ever had is not to be found, unless it was promised", () => {

@@ -252,18 +252,22 @@ const wasRun = ({ startedAt }: ServedPrompt): boolean => startedAt !== undefined
 
 /** What speaks against this ending in the server's log. */
 function doubt(
-  { ending }: ToldEnding,
+  { ending, why }: ToldEnding,
   served: readonly ServedPrompt[],
   isCancelled: boolean,
   forgotAt: number,
 ): string | undefined {
   const ended = (how: string): boolean => served.some((one) => one.ending === how);
   const removed = served.some((one) => one.removed !== undefined && one.removed !== "cancelled");
+  const isGone = ({ removed, endedAt = forgotAt }: ServedPrompt): boolean =>
+    removed !== undefined || endedAt < forgotAt;
   switch (ending) {
     case "succeeded":
       return ended("success") ? undefined : "no run of it has succeeded";
     case "failed":
-      return ended("error") ? undefined : "no run of it has failed";
+      // Sent twice in vain (docs/errors.md): then no server has it.
+      if (ended("error") || (why === "server-unreachable" && served.every(isGone))) return undefined;
+      return `no run of it has failed: ${JSON.stringify(served)}`;
     case "cancelled":
       return isCancelled || ended("interrupted") ? undefined : "nobody has cancelled it";
     case "lost":
