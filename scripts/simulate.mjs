@@ -1,7 +1,7 @@
 /**
  * The deterministic simulation: `npm run simulate -- --seeds 2000` runs as many worlds on all cores,
  * `--steps 5000000` as many as that takes, `--from 1000` starts there, and `--pairs 100` wants every ordered pair
- * of faults so often. `--seed 17` replays one and, when it fails, shrinks its schedule and shows what happened.
+ * of faults so often. With `--size crowded` more goes on in each. `--seed 17` replays one and, when it fails, shrinks its schedule and shows what happened.
  */
 import { parseArgs } from "node:util";
 import { runSeeds } from "./simulation-pool.mjs";
@@ -13,13 +13,16 @@ const { values } = parseArgs({
     steps: { type: "string" },
     from: { type: "string", default: "1" },
     seed: { type: "string" },
+    size: { type: "string", default: "usual" },
     pairs: { type: "string", default: "0" },
     lines: { type: "string", default: "200" },
   },
 });
 
 const bundle = await bundleWorld("simulation");
-const { shrink, simulate, Summary } = await import(bundle);
+const { shrink, simulate, Summary, worldSizes } = await import(bundle);
+const { size } = values;
+if (!worldSizes.includes(size)) throw new Error(`--size is one of ${worldSizes.join(", ")}, not ${size}`);
 
 if (values.seed !== undefined) process.exitCode = replay(Number(values.seed));
 else process.exitCode = await runMany();
@@ -39,7 +42,7 @@ async function runMany() {
     progress(share());
     return !isStopped && share() < 1 && summary.totals.failures.length < 100;
   };
-  await runSeeds(bundle, Number(values.from), take, chunk);
+  await runSeeds(bundle, Number(values.from), take, chunk, { size });
   const seconds = (performance.now() - started) / 1000;
   for (const line of summary.pairTable()) console.log(line);
   console.log("");
@@ -72,9 +75,9 @@ function progress(share) {
 }
 
 function replay(seed) {
-  const shrunk = shrink(seed);
+  const shrunk = shrink(seed, { size });
   if (!shrunk) {
-    const { failure: _, ...outcome } = simulate(seed);
+    const { failure: _, ...outcome } = simulate(seed, { size });
     console.log(`seed ${seed} holds:`, outcome);
     return 0;
   }
@@ -82,6 +85,6 @@ function replay(seed) {
   console.log(transcript.slice(Math.max(0, transcript.length - Number(values.lines))).join("\n"));
   console.log(`\nseed ${seed} fails with these acts alone: ${shrunk.schedule.join(", ")}`);
   console.log(shrunk.failure);
-  console.log(`\nreplay: npm run simulate -- --seed ${seed}`);
+  console.log(`\nreplay: npm run simulate -- --seed ${seed}${size === "usual" ? "" : ` --size ${size}`}`);
   return 1;
 }

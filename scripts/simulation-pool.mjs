@@ -10,12 +10,13 @@ const worker = fileURLToPath(new URL("simulation-worker.mjs", import.meta.url));
  * @param {number} first seed
  * @param {(totals: object) => boolean} take gets what a chunk of seeds came to, and says whether to go on
  * @param {number} chunk how many seeds a thread runs at a time
+ * @param {object} options of `simulate`
  */
-export async function runSeeds(bundle, first, take, chunk = 50) {
+export async function runSeeds(bundle, first, take, chunk = 50, options = {}) {
   let next = first;
   let goOn = true;
   const threads = Array.from({ length: availableParallelism() }, () => {
-    const thread = new Worker(worker, { workerData: { bundle } });
+    const thread = new Worker(worker, { workerData: { bundle, options } });
     const give = () => {
       thread.postMessage({ from: next, count: chunk });
       next += chunk;

@@ -10,7 +10,10 @@ const parts = {
   types: ["npx tsc -b"],
   lint: ["npx biome check ."],
   unit: ["npx vitest run"],
-  simulate: ["node scripts/simulate.mjs --steps 8000000 --pairs 100"],
+  simulate: [
+    "node scripts/simulate.mjs --steps 8000000 --pairs 100",
+    "node scripts/simulate.mjs --steps 1000000 --size crowded",
+  ],
   package: [
     "node scripts/build.mjs",
     "node scripts/sizes.mjs",

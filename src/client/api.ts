@@ -216,8 +216,9 @@ export interface Session {
    */
   setAuth(serverId: string, auth: Auth): Promise<void>;
   /**
-   * Locks a server for this tab, or several, all or none; by default the least busy that is free. First come,
-   * first served; what this tab has locked is no obstacle to itself. Running and sent tasks stay where they are.
+   * Locks a server for this tab, or several, all or none, of those that this page has named; by default the least
+   * busy that is free. First come, first served; what this tab has locked is no obstacle to itself. Running and sent
+   * tasks stay where they are.
    *
    * @throws {@link ComfyTabsError} `would-deadlock` — whoever has it waits for a lock of this tab's;
    *   `not-found`, `invalid-option`, `aborted`; `unsupported-environment` — in mode `solo`; `host-lost`

@@ -2,5 +2,5 @@
 export { faultKinds } from "./faults.ts";
 export { mutants } from "./mutants.ts";
 export { shrink } from "./shrink.ts";
-export { simulate } from "./simulation.ts";
+export { simulate, worldSizes } from "./simulation.ts";
 export { Summary } from "./summary.ts";

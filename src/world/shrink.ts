@@ -1,5 +1,4 @@
-import type { FaultKind } from "./faults.ts";
-import { scheduleOf, simulate } from "./simulation.ts";
+import { type SimulationOptions, scheduleOf, simulate } from "./simulation.ts";
 import { Transcript } from "./transcript.ts";
 
 export interface Shrunk {
@@ -33,12 +32,14 @@ export function leaveOut(
 }
 
 /** Leaves out one act after the other, as long as the seed fails in the same way. */
-export function shrink(seed: number, kinds?: readonly FaultKind[]): Shrunk | undefined {
-  const only = kinds ? { kinds } : {};
+export function shrink(
+  seed: number,
+  only: Pick<SimulationOptions, "kinds" | "size"> = {},
+): Shrunk | undefined {
   const { failure } = simulate(seed, only);
   if (failure === undefined) return undefined;
   const wanted = kindOf(failure);
-  const { acts } = scheduleOf(seed, kinds);
+  const { acts } = scheduleOf(seed, only.kinds, only.size);
   const without = leaveOut(
     acts.length,
     (places) => kindOf(simulate(seed, { ...only, without: places }).failure ?? "") === wanted,

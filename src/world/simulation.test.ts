@@ -24,6 +24,14 @@ describe("a world of tabs, hosts, servers, journal and network", { timeout: 60_0
     expect(failures()).toEqual([]);
   });
 
+  test("keeps every promise where more goes on at once", () => {
+    const failed = seeds.slice(0, 10).flatMap((seed) => simulate(seed, { size: "crowded" }).failure ?? []);
+    expect(failed).toEqual([]);
+    const crowd = seeds.map((seed) => scheduleOf(seed, faultKinds, "crowded"));
+    expect(Math.max(...crowd.map(({ tabs }) => tabs))).toBe(7);
+    expect(Math.max(...crowd.map(({ sites }) => sites))).toBe(3);
+  });
+
   test("comes to the same end for the same seed", () => {
     expect(simulate(7)).toEqual(simulate(7));
   });

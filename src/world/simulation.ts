@@ -63,6 +63,8 @@ export interface SimulationOptions {
   readonly kinds?: readonly FaultKind[];
   /** Places in the schedule that are left out. */
   readonly without?: ReadonlySet<number>;
+  /** Default: usual */
+  readonly size?: WorldSize;
   readonly transcript?: Transcript;
 }
 
@@ -87,16 +89,63 @@ const registerShare = 0.4;
 const accountShare = 0.25;
 const laterShare = 0.4;
 
-export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKinds): Schedule {
+type Range = readonly [from: number, to: number];
+
+/** How much goes on in a world. */
+interface Size {
+  readonly tabs: Range;
+  /** Where there are several. */
+  readonly sites: number;
+  readonly submits: Range;
+  readonly registers: Range;
+  readonly cancels: Range;
+  readonly dismissals: Range;
+  readonly faults: Range;
+  /** The longest gap between two acts is one of these. */
+  readonly paces: readonly number[];
+}
+
+/** Crowded worlds are slower, and find what takes many at once. */
+const sizes = {
+  usual: {
+    tabs: [1, 4],
+    sites: 2,
+    submits: [3, 12],
+    registers: [1, 4],
+    cancels: [0, 4],
+    dismissals: [0, 3],
+    faults: [4, 20],
+    paces: [5, 20, 60],
+  },
+  crowded: {
+    tabs: [2, 7],
+    sites: 3,
+    submits: [8, 30],
+    registers: [1, 10],
+    cancels: [0, 10],
+    dismissals: [0, 8],
+    faults: [15, 60],
+    paces: [2, 5, 20, 60, 200],
+  },
+} satisfies Record<string, Size>;
+export type WorldSize = keyof typeof sizes;
+export const worldSizes = Object.keys(sizes) as WorldSize[];
+
+export function scheduleOf(
+  seed: number,
+  allowed: readonly FaultKind[] = faultKinds,
+  worldSize: WorldSize = "usual",
+): Schedule {
+  const size: Size = sizes[worldSize];
   const dice = createDice(seed * 2_654_435_761);
   const acts: Act[] = [];
   const add = (kind: ActKind, count: number): void => {
     for (; count > 0; count -= 1) acts.push({ kind, gap: 0, salt: dice.whole(1, 2 ** 31) });
   };
-  add("submit", dice.whole(3, 12));
-  if (dice.chance(registerShare)) add("register", dice.whole(1, 4));
-  add("cancel", dice.whole(0, 4));
-  add("dismiss", dice.whole(0, 3));
+  add("submit", dice.whole(...size.submits));
+  if (dice.chance(registerShare)) add("register", dice.whole(...size.registers));
+  add("cancel", dice.whole(...size.cancels));
+  add("dismiss", dice.whole(...size.dismissals));
   const hasAccounts = dice.chance(accountShare);
   const possible = allowed.filter((kind) => hasAccounts || kind !== "account-refused");
   if (hasAccounts) {
@@ -108,17 +157,18 @@ export function scheduleOf(seed: number, allowed: readonly FaultKind[] = faultKi
     add("lock", dice.whole(2, 8));
     add("unlock", dice.whole(0, 3));
   }
-  const faultCount = possible.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(4, 20);
+  const faultCount =
+    possible.length === 0 ? 0 : dice.chance(0.1) ? dice.whole(0, 3) : dice.whole(...size.faults);
   for (let count = faultCount; count > 0; count -= 1) add(dice.pick(possible)!, 1);
   for (let place = acts.length - 1; place > 0; place -= 1) {
     const other = dice.whole(0, place);
     [acts[place], acts[other]] = [acts[other]!, acts[place]!];
   }
-  const pace = dice.pick([5, 20, 60])!;
+  const pace = dice.pick(size.paces)!;
   return {
     seed,
-    tabs: dice.whole(1, 4),
-    sites: dice.chance(0.6) ? 1 : 2,
+    tabs: dice.whole(...size.tabs),
+    sites: dice.chance(0.6) ? 1 : size.sites,
     serversPerSite: dice.chance(0.04) ? 2 : 1,
     version: dice.pick(["0.33.0", "0.33.0", "0.33.0", "0.12.1", "0.12.1", "0.3.64", "0.3.64", "0.3.42"])!,
     hasLocks: dice.chance(0.8),
@@ -146,7 +196,7 @@ function waitForSilence(world: World): void {
 
 /** Runs one seed from its start to its end. */
 export function simulate(seed: number, options: SimulationOptions = {}): Outcome {
-  const schedule = scheduleOf(seed, options.kinds);
+  const schedule = scheduleOf(seed, options.kinds, options.size);
   const { transcript } = options;
   let begun = 0;
   const world = createWorld({
