@@ -1,7 +1,8 @@
 /**
  * The deterministic simulation: `npm run simulate -- --seeds 2000` runs as many worlds on all cores,
  * `--steps 5000000` as many as that takes, `--from 1000` starts there, and `--pairs 100` wants every ordered pair
- * of faults so often. With `--size crowded` more goes on in each. `--seed 17` replays one and, when it fails, shrinks its schedule and shows what happened.
+ * of faults so often. With `--size crowded` more goes on in each. `--seed 17` replays one and, when it fails,
+ * shrinks its schedule and shows what happened.
  */
 import { parseArgs } from "node:util";
 import { runSeeds } from "./simulation-pool.mjs";

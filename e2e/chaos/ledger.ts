@@ -259,19 +259,19 @@ function doubt(
 ): string | undefined {
   const ended = (how: string): boolean => served.some((one) => one.ending === how);
   const removed = served.some((one) => one.removed !== undefined && one.removed !== "cancelled");
-  const isGone = ({ removed, endedAt = forgotAt }: ServedPrompt): boolean =>
-    removed !== undefined || endedAt < forgotAt;
+  const isForgotten = ({ endedAt = forgotAt }: ServedPrompt): boolean => endedAt < forgotAt;
+  const isThere = (one: ServedPrompt): boolean => one.removed === undefined && !isForgotten(one);
   switch (ending) {
     case "succeeded":
       return ended("success") ? undefined : "no run of it has succeeded";
     case "failed":
       // Sent twice in vain (docs/errors.md): then no server has it.
-      if (ended("error") || (why === "server-unreachable" && served.every(isGone))) return undefined;
+      if (ended("error") || (why === "server-unreachable" && !served.some(isThere))) return undefined;
       return `no run of it has failed: ${JSON.stringify(served)}`;
     case "cancelled":
       return isCancelled || ended("interrupted") ? undefined : "nobody has cancelled it";
     case "lost":
-      if (removed || served.some(({ endedAt = forgotAt }) => endedAt < forgotAt)) return undefined;
+      if (removed || served.some(isForgotten)) return undefined;
       return `the server has not lost it: ${JSON.stringify(served)}`;
   }
 }

@@ -200,7 +200,7 @@ function entryFor(
   // Of a server that only its tab's former page has named the next host would not know.
   const named = [...tab.servers.values()].filter(({ id }) => c.ports.get(port)?.named.has(id));
   const wanted = servers
-    ? servers.map((wanted) => named.find(({ id }) => id === wanted))
+    ? servers.map((serverId) => named.find(({ id }) => id === serverId))
     : [leastBusy(c, tab, named, mode)];
   const found = wanted.filter((one) => one !== undefined);
   if (found.length === 0 || found.length < wanted.length) return undefined;

@@ -133,7 +133,7 @@ export interface Hello {
 export interface KnownLock {
   readonly lockId: string;
   readonly mode: "exclusive" | "shared";
-  /** Absent: the least busy that is free. */
+  /** Of those that this page has named. Absent: the least busy that is free. */
   readonly servers?: readonly string[];
   readonly ifAvailable?: boolean;
   readonly steal?: boolean;
