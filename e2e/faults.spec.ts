@@ -454,6 +454,31 @@ test.describe("a host", () => {
   });
 });
 
+test.describe("a page whose port leads to nobody", () => {
+  test("tries the same host again, or takes all others along to the next: there is one, with one socket", async ({
+    chaos,
+    comfy,
+    openChaosTab,
+  }) => {
+    const anna = await openChaosTab();
+    const known = epochs(anna);
+    holdNext(comfy);
+    const task = await submit(anna, short, "portrait");
+    await untilAccepted(anna, task);
+    const ben = await openChaosTab({ deadPorts: 1 });
+    expect(epochs(ben)).toEqual(known);
+
+    const carla = await openChaosTab({ deadPorts: 2 });
+    await expectNewHost([anna, ben, carla], known);
+    await expect.poll(async () => (await chaos.workers()).length, patience).toBe(1);
+    const sockets = () => comfy.log.sockets.filter(({ closedAt }) => closedAt === undefined);
+    await expect.poll(() => sockets().length, patience).toBe(1);
+    comfy.release();
+    await expectEnding(anna, task, "succeeded");
+    expect(comfy.log.prompts).toHaveLength(1);
+  });
+});
+
 test.describe("a host without IndexedDB", () => {
   test("says that its journal is in memory, and its tasks survive it by what their tabs know", async ({
     profile,

@@ -17,7 +17,7 @@ export interface ChaosFixtures {
   /** The page under test, with the server behind the proxy. */
   readonly address: string;
   /** Opens it, and waits until it has connected. */
-  readonly openChaosTab: (more?: { cancelAfterMs?: number }) => Promise<ChaosTab>;
+  readonly openChaosTab: (more?: { cancelAfterMs?: number; deadPorts?: number }) => Promise<ChaosTab>;
 }
 
 export const test = base.extend<ChaosFixtures>({
@@ -45,10 +45,9 @@ export const test = base.extend<ChaosFixtures>({
     await use(`${site}e2e/pages/chaos.html?server=${encodeURIComponent(network.url)}`);
   },
   openChaosTab: async ({ chaos, address }, use) => {
-    await use(async ({ cancelAfterMs } = {}) => {
-      const tab = await chaos.open(
-        cancelAfterMs === undefined ? address : `${address}&cancelAfterMs=${cancelAfterMs}`,
-      );
+    await use(async (more = {}) => {
+      const wanted = Object.entries(more).map(([name, value]) => `&${name}=${value}`);
+      const tab = await chaos.open(address + wanted.join(""));
       await tab.ready();
       return tab;
     });

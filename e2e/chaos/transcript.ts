@@ -1,4 +1,4 @@
-import type { Told } from "./told.ts";
+import type { Told, ToldTask } from "./told.ts";
 
 /** What was done and told, one line each, in order. */
 export interface Transcript {
@@ -11,6 +11,10 @@ export interface Transcript {
 }
 
 const quiet: readonly Told["kind"][] = ["arrived", "outbox", "stored"];
+
+/** Short: a page shows all that its tab has ever submitted. */
+const listOf = (tasks: readonly ToldTask[]): string =>
+  tasks.map(({ label, status }) => `${label.split("#").at(-1)} ${status}`).join(", ");
 
 export function createTranscript(): Transcript {
   const startedAt = Date.now();
@@ -31,7 +35,8 @@ export function createTranscript(): Transcript {
       if (quiet.includes(what.kind)) return;
       const { kind, ...more } = what;
       const about = "label" in more ? more.label : undefined;
-      note(`${tab} (${tabId}, page ${page.slice(0, 8)}): ${kind} ${JSON.stringify(more)}`, about ?? tabId);
+      const text = what.kind === "opened" ? listOf(what.tasks) : JSON.stringify(more);
+      note(`${tab} (${tabId}, page ${page.slice(0, 8)}): ${kind} ${text}`, about ?? tabId);
     },
     whole: () => join(lines),
     about(findings) {

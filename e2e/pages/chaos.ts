@@ -60,10 +60,17 @@ function tell(what: Unsigned<Told>): void {
   console.debug(`${mark} ${JSON.stringify(said)}`);
 }
 
+/** Ports that lead to nobody, as one does whose worker dies while the page is given it. */
+let deadPorts = Number(new URLSearchParams(location.search).get("deadPorts"));
+
 // What a client keeps to itself would not show in its events: this sees all that a host sends to this page.
 window.SharedWorker = class extends SharedWorker {
   constructor(...source: ConstructorParameters<typeof SharedWorker>) {
     super(...source);
+    if (deadPorts > 0) {
+      deadPorts -= 1;
+      Object.defineProperty(this, "port", { value: new MessageChannel().port1 });
+    }
     this.port.addEventListener("message", ({ data }: MessageEvent<Partial<EventEnvelope>>) => {
       for (const one of data.events ?? []) if (one.kind === "task") noteArrival(one.event.taskId);
     });

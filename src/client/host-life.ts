@@ -18,8 +18,6 @@ import { onLockFree, type PortLock } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
 import { listening } from "./silence.ts";
 
-/** Starting a worker waits for the page that starts it: short deadlines would see deaths that are none. */
-const handshakeMs = 15_000;
 /** Without locks only silence tells a dead host; one that is busy gets minutes. */
 const pings = { everyMs: 30_000, patienceMs: 120_000 } as const;
 
@@ -28,6 +26,8 @@ export type Greeting = Exclude<Welcome, { refused: string }>;
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
   readonly portLock: PortLock;
+  /** For its answer to the hello. */
+  readonly deadlineMs: number;
   /** Hello is said before the port's lock is held. */
   readonly isEarly: boolean;
   readonly hello: (portId: string, hasLock: boolean) => Request<Hello>;
@@ -63,7 +63,7 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, portLock, isEarly, onEvent, onGone, onHung, waits, closing } = means;
+  const { locks, portLock, deadlineMs, isEarly, onEvent, onGone, onHung, waits, closing } = means;
   const { port } = host;
   const hasLock = !isEarly && (await portLock.hold());
   let stopWatching = (): void => {};
@@ -101,7 +101,7 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
 
   try {
     const hail = sayHello(remote, () => means.hello(portLock.portId, hasLock), means);
-    const limits = { deadlineMs: handshakeMs, signal: closing };
+    const limits = { deadlineMs, signal: closing };
     const greeting = await within(Promise.race([hail, host.failed]), limits, closedError);
     epoch = greeting.epoch;
     const raw = carrier(remote);

@@ -25,6 +25,12 @@ import type { Platform } from "./platform.ts";
 /** The next host is looked for at once, but less and less often while hosts fail or die young. */
 const retryMs = { first: 500, longest: 8_000, reset: 5_000 } as const;
 
+/**
+ * How long a host may take to answer a hello. A worker may die with a port in its hands that nobody tells of, so the
+ * same name is called once more. Starting a worker waits for the page that starts it, which may take seconds.
+ */
+const handshakesMs = [5_000, 10_000] as const;
+
 /** What the rest of the page hears from its host, and tells a new one. */
 export interface LinkEvents {
   /** @param reason why this is not the kind of host that was hoped for */
@@ -81,6 +87,16 @@ export async function openLink(
   };
 
   async function establish(): Promise<void> {
+    const [first, second] = handshakesMs;
+    try {
+      await reach(first);
+    } catch (error) {
+      if (codeOf(error) !== "timeout") throw error;
+      await reach(second, "again");
+    }
+  }
+
+  async function reach(deadlineMs: number, again?: "again"): Promise<void> {
     // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
     const mode = chosenMode ?? options.mode;
     const { generation, hosts, portLock } = begun ?? approachHost(platform, options, mode, generations);
@@ -92,11 +108,9 @@ export async function openLink(
         const chosen = choose();
         const lock = nextLock ?? createPortLock(locks);
         nextLock = undefined;
-        await greet(chosen, generation, lock);
+        await greet(chosen, generation, lock, deadlineMs, again);
         return;
       } catch (error) {
-        // It may hang: whoever tries again shall not wait for it again.
-        if (codeOf(error) === "timeout") generations.leave(generation);
         if (codeOf(error)) throw error;
         why = error instanceof Error ? error.message : String(error);
         if (!chosenMode) reason = why;
@@ -109,13 +123,20 @@ export async function openLink(
     });
   }
 
-  async function greet({ mode, host: port }: Chosen, generation: number, portLock: PortLock): Promise<void> {
+  async function greet(
+    { mode, host: port }: Chosen,
+    generation: number,
+    portLock: PortLock,
+    deadlineMs: number,
+    again?: "again",
+  ): Promise<void> {
     let refusals = 0;
     // A new tab has nothing yet that its end would have to end: it does not wait.
     const isEarly = !!locks && mode === "shared" && identity.isNew;
     const meeting = meetHost(port, {
       locks,
       portLock,
+      deadlineMs,
       isEarly,
       hello: (portId, hasLock) => ({
         protocol: protocolVersion,
@@ -137,7 +158,8 @@ export async function openLink(
       onRefused: async () => {
         refusals += 1;
         // Without locks our own former port may count as another page until its goodbye is read.
-        if (chosenMode && refusals <= 3) await new Promise((resolve) => setTimeout(resolve, retryMs.first));
+        if ((chosenMode || again) && refusals <= 3)
+          await new Promise((resolve) => setTimeout(resolve, retryMs.first));
         else await renew();
       },
       onEvent: (event) => {
@@ -160,7 +182,11 @@ export async function openLink(
       closing: closing.signal,
     });
     const lock = portLock.hold();
-    const life = await meeting;
+    const life = await meeting.catch((error: unknown) => {
+      // It may hang: whoever tries again shall not wait for it again.
+      if (again && mode === "shared" && codeOf(error) === "timeout") generations.leave(generation);
+      throw error;
+    });
     host = life;
     identity.introduced();
     metAt = Date.now();

@@ -6,6 +6,7 @@ import { listening } from "./silence.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
 import { scriptedRealm } from "./testing/scripted.ts";
 import { memoryStorage } from "./testing/storage.ts";
+import { codeOf, isAt, workflow } from "./testing/task.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -166,5 +167,90 @@ describe("a worker that hangs", () => {
     ]);
     await expect.poll(() => modes.length).toBe(2);
     expect((await ben.diagnostics()).epoch).toBe((await anna.diagnostics()).epoch);
+  });
+});
+
+describe("a worker that does not answer one page, and answers others", () => {
+  let browser: Browser;
+  beforeEach(() => {
+    vi.useRealTimers();
+    browser = createBrowser();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    browser.end();
+  });
+
+  /** A page whose next ports died with the worker that they led to: nobody answers, and nobody tells. */
+  function pageWithDeadPorts(count: number) {
+    const page = browser.openPage();
+    const { makeShared } = page.platform;
+    let dead = count;
+    page.platform.makeShared = (source, name) => {
+      if (dead === 0) return makeShared!(source, name);
+      dead -= 1;
+      const { port1: port, port2: other } = new MessageChannel();
+      page.ports.push({ port, failed: new Promise(() => {}), close: () => other.close() });
+      return page.ports.at(-1)!;
+    };
+    return page;
+  }
+  const names = () => browser.made.map(({ name }) => name);
+
+  test("is called by the same name once more after five seconds", async () => {
+    const anna = await browser.openPage().connect();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const connecting = pageWithDeadPorts(1).connect();
+    await vi.advanceTimersByTimeAsync(5_000);
+    vi.useRealTimers();
+    const ben = await connecting;
+    expect((await ben.diagnostics()).epoch).toBe((await anna.diagnostics()).epoch);
+    expect(names()).toEqual(["comfy-tabs/1/comfy-tabs"]);
+  });
+
+  test("is left by all when it does not answer then either: no two hosts do the same work", async () => {
+    const anna = await browser.openPage().connect();
+    const task = await anna.submit(workflow);
+    await isAt(task, "queued");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const page = pageWithDeadPorts(2);
+    const first = codeOf(page.connect());
+    await vi.advanceTimersByTimeAsync(15_000);
+    vi.useRealTimers();
+    expect(await first).toBe("timeout");
+    const before = (await anna.diagnostics()).epoch;
+
+    const ben = await page.connect();
+    const { epoch } = await ben.diagnostics();
+    await expect.poll(async () => (await anna.diagnostics()).epoch).toBe(epoch);
+    expect(epoch).not.toBe(before);
+    expect(names()).toEqual(["comfy-tabs/1/comfy-tabs", "comfy-tabs/1/comfy-tabs#2"]);
+    await expect.poll(browser.comfy.liveSockets).toBe(1);
+    browser.comfy.finish(task.promptId ?? "");
+    expect((await task.result()).taskId).toBe(task.id);
+    expect(browser.comfy.prompts).toHaveLength(1);
+  });
+
+  test("starts no more for a page that does not know that it was left, which comes along", async () => {
+    const anna = await browser.openPage().connect();
+    const moved = pageWithDeadPorts(2);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const failed = codeOf(moved.connect());
+    await vi.advanceTimersByTimeAsync(15_000);
+    await failed;
+    vi.useRealTimers();
+    await moved.connect();
+    const { epoch } = await anna.diagnostics();
+
+    const own = memoryStorage();
+    const unknowing = browser.openPage(undefined, { sharedStorage: () => own });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const refused = codeOf(unknowing.connect());
+    await vi.advanceTimersByTimeAsync(15_000);
+    vi.useRealTimers();
+    expect(await refused).toBe("timeout");
+    expect((await (await unknowing.connect()).diagnostics()).epoch).toBe(epoch);
+    expect((await anna.diagnostics()).epoch).toBe(epoch);
+    await expect.poll(browser.comfy.liveSockets).toBe(1);
   });
 });

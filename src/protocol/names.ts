@@ -14,6 +14,15 @@ export const workerName = (name: string, generation = 1): string =>
   // A name that ends like a generation is not one.
   `${versioned}/${name.replace(/[#%]/g, encodeURIComponent)}${generation === 1 ? "" : `#${generation}`}`;
 
+/**
+ * The names of the generations before that worker's. Each is also a lock, which the shared hosts of a generation hold
+ * together until one of a later generation takes it from them for good.
+ */
+export const formerWorkerNames = (worker: string): string[] =>
+  Array.from({ length: Number(/#(\d+)$/.exec(worker)?.[1] ?? 1) - 1 }, (_, index) =>
+    workerName(appName(worker), index + 1),
+  );
+
 /** Where the tabs of an origin keep the generation (`localStorage`). */
 export const generationKey = (name: string): string => `${versioned}/generation/${name}`;
 

@@ -22,11 +22,12 @@ function fakeLocks() {
   const holders = new Set<string>();
   const requested: string[] = [];
   const locks: LocksLike = {
-    request(name, granted) {
+    request(name, { mode }, granted) {
+      if (mode === "shared") return new Promise(() => {});
       requested.push(name);
       const grant = (): void => {
         holders.add(name);
-        void granted();
+        void granted({ name });
       };
       if (holders.has(name)) queues.set(name, [...(queues.get(name) ?? []), grant]);
       else queueMicrotask(grant);
@@ -109,6 +110,7 @@ function startHost({
     isLockFree: undefined,
     openChannel: undefined,
     afterThisTask: (then) => setImmediate(then),
+    close() {},
     log: (_level, message) => log.push(message),
   });
 
@@ -329,7 +331,11 @@ describe("a host", () => {
       locks: { request: () => Promise.reject(new Error("SecurityError")) },
     });
     expect(await openTab("anna").hello()).toMatchObject({ ok: { epoch: "epoch-1" } });
-    expect(log).toHaveLength(2);
+    expect(log).toEqual([
+      "the host's lock cannot be held: Error: SecurityError",
+      "no lock of a generation: Error: SecurityError",
+      "no lock of a tab: Error: SecurityError",
+    ]);
   });
 
   test("takes a goodbye at its word", async () => {

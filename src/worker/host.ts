@@ -2,7 +2,7 @@ import { createCoordinator, step } from "../core/coordinator.ts";
 import type { PortKey } from "../core/facts.ts";
 import { build } from "../protocol/build.ts";
 import type { Epoch } from "../protocol/ids.ts";
-import { hostLock } from "../protocol/names.ts";
+import { formerWorkerNames, hostLock } from "../protocol/names.ts";
 import type { HostMode } from "../protocol/session-api.ts";
 import { createAccounts } from "./accounts.ts";
 import type { PortLike } from "./endpoint.ts";
@@ -35,6 +35,8 @@ export interface Realm {
   readonly isLockFree: ((name: string) => Promise<boolean>) | undefined;
   readonly openChannel: ((name: string) => BroadcastChannel) | undefined;
   readonly afterThisTask: (then: () => void) => void;
+  /** Ends the worker. */
+  readonly close: () => void;
   readonly log: (level: "debug" | "warn", message: string) => void;
 }
 
@@ -55,6 +57,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   const now = (): number => performance.now();
 
   const held = locks ? holdHostLock(locks, epoch, () => retire(), log) : Promise.resolve();
+  if (locks && mode === "shared") succeed(locks, realm.name, () => retire(), log);
 
   const transfers: Transfers = createTransfers({
     accounts,
@@ -82,10 +85,11 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
 
   runtime.tell({ type: "host-started" });
 
-  /** It hung, and its tabs went on without it: whatever it still meant to do is another host's to do. */
+  /** Tabs went on without it: whatever it still meant to do is another host's to do. Its end tells all others. */
   function retire(): void {
     log("warn", "the tabs have left this host for another one");
     runtime.stop();
+    realm.close();
   }
 
   let lastPort: PortKey = 0;
@@ -111,20 +115,48 @@ function holdHostLock(locks: LocksLike, epoch: string, stolen: () => void, log: 
       clearTimeout(impatience);
       resolve();
     };
-    let granted = false;
-    locks
-      .request(hostLock(epoch as Epoch), () => {
-        granted = true;
-        settled();
-        return new Promise<void>(() => {});
-      })
-      .catch((thrown: unknown) => {
-        if (granted) {
-          stolen();
-          return;
-        }
-        log("warn", `the host's lock cannot be held: ${String(thrown)}`);
-        settled();
-      });
+    holdForLife(locks, hostLock(epoch as Epoch), {}, settled, stolen).catch((thrown: unknown) => {
+      log("warn", `the host's lock cannot be held: ${String(thrown)}`);
+      settled();
+    });
   });
+}
+
+/**
+ * Of all generations of a name only the newest one's hosts serve. A page goes on to the next when a worker does not
+ * answer it, which may well answer others: those have to come along, or two hosts would do the same work.
+ */
+function succeed(locks: LocksLike, worker: string, superseded: () => void, log: Realm["log"]): void {
+  const failed = (thrown: unknown): void => log("warn", `no lock of a generation: ${String(thrown)}`);
+  for (const former of formerWorkerNames(worker))
+    holdForLife(
+      locks,
+      former,
+      { steal: true },
+      () => {},
+      () => {},
+    ).catch(failed);
+  const options = { mode: "shared", ifAvailable: true } as const;
+  holdForLife(locks, worker, options, (lock) => lock === null && superseded(), superseded).catch(failed);
+}
+
+/** Until this realm ends, unless it is stolen. Rejects where locks are refused. */
+async function holdForLife(
+  locks: LocksLike,
+  name: string,
+  options: Parameters<LocksLike["request"]>[1],
+  granted: (lock: unknown) => void,
+  stolen: () => void,
+): Promise<void> {
+  let isHeld = false;
+  try {
+    await locks.request(name, options, (lock) => {
+      isHeld = lock !== null;
+      granted(lock);
+      return isHeld ? new Promise<void>(() => {}) : undefined;
+    });
+  } catch (thrown) {
+    if (!isHeld) throw thrown;
+    stolen();
+  }
 }

@@ -39,6 +39,7 @@ const host = createHost({
     waiting.push(then);
     ticks.port2.postMessage(null);
   },
+  close: () => self.close(),
   log,
 });
 

@@ -4,7 +4,12 @@ import type { After } from "./timers.ts";
 
 /** The part of `navigator.locks` that is used. */
 export interface LocksLike {
-  request(name: string, granted: () => void | Promise<void>): Promise<unknown>;
+  request(
+    name: string,
+    options: { readonly mode?: "shared"; readonly ifAvailable?: boolean; readonly steal?: boolean },
+    /** `null`: it is not available. */
+    granted: (lock: unknown) => void | Promise<void>,
+  ): Promise<unknown>;
 }
 
 /** The lock of the page behind one port: who is granted it is told of the page's end. */
@@ -48,7 +53,7 @@ export function createPageLock(
       if (isWatched || id === undefined) return;
       isWatched = true;
       locks
-        ?.request(tabLock(id as PortId), gone)
+        ?.request(tabLock(id as PortId), {}, gone)
         .catch((thrown: unknown) => log("warn", `no lock of a tab: ${String(thrown)}`));
     },
     // Our request could be granted before the page's has arrived, and would say that the page is dead.

@@ -24,6 +24,20 @@ describe("the locks of an origin", () => {
     expect(heard).toEqual(["first", "other", "second"]);
   });
 
+  test("are shared where all want that, and taken from all at once", async () => {
+    const { locks } = createLocks().openRealm();
+    const heard: string[] = [];
+    const share = (who: string) =>
+      locks.request("a", { mode: "shared" }, forEver).catch(() => heard.push(`${who} is robbed`));
+    const [anna, ben] = [share("anna"), share("ben")];
+    await locks.request("a", { mode: "shared", ifAvailable: true }, (lock) => void heard.push(typeof lock));
+    await locks.request("a", { ifAvailable: true }, (lock) => void heard.push(String(lock)));
+    void locks.request("a", { steal: true }, forEver);
+    await Promise.all([anna, ben]);
+    await locks.request("a", { mode: "shared", ifAvailable: true }, (lock) => void heard.push(String(lock)));
+    expect(heard).toEqual(["object", "null", "anna is robbed", "ben is robbed", "null"]);
+  });
+
   test("go to the next when their holder's realm dies, together with what it waited for", async () => {
     const { openRealm, isHeld, waitingFor } = createLocks();
     const [anna, ben] = [openRealm(), openRealm()];

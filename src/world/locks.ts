@@ -1,65 +1,77 @@
+/** What is wanted of a lock, as far as it is used. */
+export interface LockWish {
+  readonly mode?: "exclusive" | "shared";
+  readonly ifAvailable?: boolean;
+  readonly steal?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+type Granted = (lock: object | null) => void | Promise<void>;
+
 /** What a realm sees of the lock manager: `navigator.locks`, as far as it is used. */
 export interface RealmLocks {
-  request(name: string, granted: () => void | Promise<void>): Promise<unknown>;
-  request(
-    name: string,
-    options: { readonly signal?: AbortSignal; readonly steal?: boolean },
-    granted: () => void | Promise<void>,
-  ): Promise<unknown>;
+  request(name: string, granted: Granted): Promise<unknown>;
+  request(name: string, wish: LockWish, granted: Granted): Promise<unknown>;
 }
 
 interface Wanted {
   readonly realm: object;
-  readonly grant: () => void | Promise<void>;
+  readonly name: string;
+  readonly isShared: boolean;
+  readonly grant: Granted;
   readonly settle: (error?: unknown) => void;
 }
 
 interface Queue {
-  holder: Wanted | undefined;
+  holders: Wanted[];
   readonly waiting: Wanted[];
 }
 
 /**
- * The Web Locks of one origin, exclusive ones only: each name to one at a time, first come first served,
+ * The Web Locks of one origin: each name to one at a time, or to all who share it, first come first served,
  * never during the call that asks. A realm that dies lets go of everything.
  */
 export function createLocks() {
   const queues = new Map<string, Queue>();
 
   function queueOf(name: string): Queue {
-    const queue = queues.get(name) ?? { holder: undefined, waiting: [] };
+    const queue = queues.get(name) ?? { holders: [], waiting: [] };
     queues.set(name, queue);
     return queue;
   }
 
+  const isFree = ({ holders }: Queue, { isShared }: Wanted): boolean =>
+    holders.length === 0 || (isShared && holders.every((one) => one.isShared));
+
+  async function run(one: Wanted, lock: object | null): Promise<void> {
+    try {
+      await one.grant(lock);
+      one.settle();
+    } catch (error) {
+      one.settle(error);
+    }
+  }
+
   function grantNext(queue: Queue): void {
-    if (queue.holder) return;
-    const next = queue.waiting.shift();
-    if (!next) return;
-    queue.holder = next;
-    void (async () => {
-      try {
-        await next.grant();
-        next.settle();
-      } catch (error) {
-        next.settle(error);
-      }
-      letGo(queue, next);
-    })();
+    for (let next = queue.waiting[0]; next && isFree(queue, next); next = queue.waiting[0]) {
+      const granted = next;
+      queue.waiting.shift();
+      queue.holders.push(granted);
+      void run(granted, { name: granted.name }).then(() => letGo(queue, granted));
+    }
   }
 
   function letGo(queue: Queue, one: Wanted): void {
-    if (queue.holder !== one) return;
-    queue.holder = undefined;
+    if (!queue.holders.includes(one)) return;
+    queue.holders = queue.holders.filter((holder) => holder !== one);
     queueMicrotask(() => grantNext(queue));
   }
 
   function request(
     realm: object,
     name: string,
-    grant: () => void | Promise<void>,
-    signal: AbortSignal | undefined,
-    steal = false,
+    { mode = "exclusive", ifAvailable = false, steal = false, signal }: LockWish,
+    grant: Granted,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -69,14 +81,21 @@ export function createLocks() {
       const queue = queueOf(name);
       const wanted: Wanted = {
         realm,
+        name,
+        isShared: mode === "shared",
         grant,
         settle: (error) => (error === undefined ? resolve() : reject(error)),
       };
+      if (ifAvailable && !(queue.waiting.length === 0 && isFree(queue, wanted))) {
+        queueMicrotask(() => void run(wanted, null));
+        return;
+      }
       if (steal) {
-        const robbed = queue.holder;
-        queue.holder = undefined;
+        const robbed = queue.holders;
+        queue.holders = [];
         queue.waiting.unshift(wanted);
-        robbed?.settle(new DOMException("Another request stole the lock.", "AbortError"));
+        for (const one of robbed)
+          one.settle(new DOMException("Another request stole the lock.", "AbortError"));
       } else queue.waiting.push(wanted);
       signal?.addEventListener("abort", () => {
         const place = queue.waiting.indexOf(wanted);
@@ -89,21 +108,17 @@ export function createLocks() {
   }
 
   return {
-    isHeld: (name: string): boolean => queues.get(name)?.holder !== undefined,
+    isHeld: (name: string): boolean => (queues.get(name)?.holders.length ?? 0) > 0,
     waitingFor: (name: string): number => queues.get(name)?.waiting.length ?? 0,
-    names: (): string[] => [...queues].filter(([, { holder }]) => holder).map(([name]) => name),
+    names: (): string[] => [...queues].filter(([, { holders }]) => holders.length > 0).map(([name]) => name),
     /** One page or worker of the origin. */
     openRealm(): { readonly locks: RealmLocks; die(): void } {
       const realm = {};
       const locks: RealmLocks = {
-        request: (
-          name: string,
-          options: { readonly signal?: AbortSignal; readonly steal?: boolean } | (() => void | Promise<void>),
-          granted?: () => void | Promise<void>,
-        ) =>
-          typeof options === "function"
-            ? request(realm, name, options, undefined)
-            : request(realm, name, granted ?? (() => {}), options.signal, options.steal),
+        request: (name: string, wish: LockWish | Granted, granted?: Granted) =>
+          typeof wish === "function"
+            ? request(realm, name, {}, wish)
+            : request(realm, name, wish, granted ?? (() => {})),
       };
       return {
         locks,
@@ -111,7 +126,7 @@ export function createLocks() {
           for (const queue of queues.values()) {
             const alive = queue.waiting.filter((one) => one.realm !== realm);
             queue.waiting.splice(0, queue.waiting.length, ...alive);
-            if (queue.holder?.realm === realm) letGo(queue, queue.holder);
+            for (const one of queue.holders) if (one.realm === realm) letGo(queue, one);
           }
         },
       };

@@ -68,21 +68,27 @@ export function createBrowser({
       isLockFree: hasLocks ? async (lock) => !locks.isHeld(lock) : undefined,
       openChannel: hasChannels ? (channel) => channels.open(channel) : undefined,
       afterThisTask: (then) => setImmediate(() => alive && then()),
+      close() {
+        if (shared.get(name) === realm) shared.delete(name);
+        end();
+      },
       log: (_level, message) => log(message),
     });
-    return {
+    function end(): void {
+      alive = false;
+      for (const port of ports) port.close();
+      for (const socket of sockets) socket.close();
+      die();
+    }
+    const realm: Realm = {
       epoch,
       connect(port) {
         ports.push(port);
         host.connect(port as PortLike);
       },
-      die() {
-        alive = false;
-        for (const port of ports) port.close();
-        for (const socket of sockets) socket.close();
-        die();
-      },
+      die: end,
     };
+    return realm;
   }
 
   function startRealm(mode: HostMode, name: string): Realm {
