@@ -17,8 +17,8 @@ test("of tabs that work through chaos, none loses a task, gets another's, or has
   const plan = { seed, lastsMs, everyMs: 1_200, tabs: 6 };
   const report = await runChaos({ chaos, network, server, address, progress }, plan);
   console.log(told(report));
-  const { lost, misrouted, duplicated, unfounded, unbounded } = report.verdict;
-  const findings = { lost, misrouted, duplicated, unfounded, unbounded, stuck: report.stuck };
+  const { lost, misrouted, duplicated, unfounded, unbounded, divided } = report.verdict;
+  const findings = { lost, misrouted, duplicated, unfounded, unbounded, divided, stuck: report.stuck };
   if (Object.values(findings).some(({ length }) => length > 0)) {
     await mkdir("build", { recursive: true });
     await writeFile(`build/chaos-${seed}.log`, report.transcript.whole);
@@ -32,6 +32,7 @@ test("of tabs that work through chaos, none loses a task, gets another's, or has
     duplicated: [],
     unfounded: [],
     unbounded: [],
+    divided: [],
     stuck: [],
   });
 });
@@ -41,13 +42,14 @@ function told({ plan, faults, skipped, verdict, stuck, settledMs }: ChaosReport)
     Object.entries(all)
       .map(([name, count]) => `${name} ${count}`)
       .join(", ");
-  const { tasks, endings, twins, unkept, lost, misrouted, duplicated, unfounded, unbounded } = verdict;
+  const { tasks, endings, twins, unkept, lost, misrouted, duplicated, unfounded, unbounded, divided } =
+    verdict;
   return [
     `seed ${plan.seed}, ${plan.lastsMs / 1000} s, ${plan.tabs} tabs and their copies`,
     `faults: ${counts(faults)}; could not be done: ${skipped}`,
     `tasks: ${tasks}; ${counts(endings)}; the last settled after ${(settledMs / 1000).toFixed(1)} s`,
     `twins that the network made: ${counts(twins)}; tasks that a host could not keep: ${unkept}`,
     `lost ${lost.length}, misrouted ${misrouted.length}, duplicated ${duplicated.length}, ` +
-      `unfounded ${unfounded.length}, unbounded ${unbounded.length}, stuck ${stuck.length}`,
+      `unfounded ${unfounded.length}, unbounded ${unbounded.length}, divided ${divided.length}, stuck ${stuck.length}`,
   ].join("\n");
 }

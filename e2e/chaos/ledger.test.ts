@@ -10,6 +10,8 @@ const ended = (
   ending: "succeeded" | "failed" | "lost" = "succeeded",
   why = "",
 ): Told => ({ ...from(tabId, page), kind: "ended", label, taskId: "task", ending, why });
+const answer = (epoch: string, askedAt: number) =>
+  ({ kind: "outbox", epoch, askedAt, waiting: 0, unacknowledged: 0 }) as const;
 const ran: ServedPrompt = { promptId: "prompt", startedAt: 1, ending: "success" };
 
 /** A ledger that knows of one task of anna's, which the network brought to the server. */
@@ -136,7 +138,22 @@ describe("a ledger", () => {
   });
 
   test("sees a host that keeps too much for a tab", () => {
-    const outbox: Told = { ...from("anna"), kind: "outbox", waiting: 501, unacknowledged: 0 };
+    const outbox: Told = { ...from("anna"), ...answer("a", 0), waiting: 501 };
     expect(ledger(ended("anna"), outbox).verdict([ran]).unbounded).toHaveLength(1);
+  });
+
+  test("sees a host that goes on beside its successor", () => {
+    const greeted = (tabId: string, epoch: string, at: number): Told => ({
+      ...from(tabId),
+      at,
+      kind: "host",
+      epoch,
+    });
+    const hosts = [greeted("anna", "a", 1_000), greeted("ben", "b", 5_000), greeted("anna", "b", 6_000)];
+    const until = (askedAt: number): Told => ({ ...from("anna"), at: 99_000, ...answer("a", askedAt) });
+    expect(ledger(...hosts, until(7_000)).verdict([ran]).divided).toEqual([]);
+    expect(ledger(...hosts, until(7_001)).verdict([ran]).divided).toEqual([
+      "host a answered 2001 ms after the first page had greeted b",
+    ]);
   });
 });

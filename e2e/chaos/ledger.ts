@@ -27,6 +27,8 @@ export interface Verdict {
   readonly unfounded: readonly string[];
   /** A host that kept more for a tab than it may. */
   readonly unbounded: readonly string[];
+  /** Hosts that went on answering when the next one had its first page. */
+  readonly divided: readonly string[];
   /** Tasks whose host said that it could not keep them: they are not promised to survive it. */
   readonly unkept: number;
   /** Prompts that the network brought twice and that ran twice, and what the hosts counted. */
@@ -51,6 +53,9 @@ export interface Ledger {
 /** Events that wait for a tab: kinds and nodes of its open tasks bound them, never their number. */
 const mostWaiting = 500;
 
+/** How long a host may take to notice that it has a successor. */
+const handOverMs = 2_000;
+
 interface TaskEntry {
   readonly label: string;
   readonly taskIds: Set<string>;
@@ -73,6 +78,8 @@ export function createLedger(): Ledger {
   const arrivals: { readonly taskId: string; readonly tabId: string }[] = [];
   const tabOfId = new Map<string, string>();
   const twins = new Map<string, { seen: number; removed: number }>();
+  /** From its first page's greeting until it was last asked something that it answered, in epoch milliseconds. */
+  const hosts = new Map<string, { readonly from: number; until: number }>();
   const [misrouted, duplicated, unbounded, missing] = [
     new Set<string>(),
     new Set<string>(),
@@ -131,6 +138,15 @@ export function createLedger(): Ledger {
   const wasForgotten = ({ endedAt }: ServedPrompt, { heardAt }: TaskEntry): boolean =>
     endedAt !== undefined && forgottenAt.some((at) => endedAt < at && at < heardAt);
 
+  function dividedHosts(): string[] {
+    const inTurn = [...hosts].sort(([, one], [, other]) => one.from - other.from);
+    return inTurn.flatMap(([epoch, { until }], at) => {
+      const [next, later] = inTurn[at + 1] ?? [];
+      if (!later || until <= later.from + handOverMs) return [];
+      return [`host ${epoch} answered ${until - later.from} ms after the first page had greeted ${next}`];
+    });
+  }
+
   const isOpen = ({ isKnownToHost, endings }: TaskEntry): boolean => isKnownToHost && endings.length === 0;
 
   return {
@@ -175,10 +191,16 @@ export function createLedger(): Ledger {
         case "twins":
           twins.set(told.epoch, told);
           return;
-        case "outbox":
+        case "host":
+          hosts.set(told.epoch, hosts.get(told.epoch) ?? { from: told.at, until: told.at });
+          return;
+        case "outbox": {
+          const host = hosts.get(told.epoch);
+          if (host) host.until = Math.max(host.until, told.askedAt);
           if (told.waiting > mostWaiting)
             unbounded.add(`${told.waiting} events waited for tab ${told.tabId} (page ${told.page})`);
           return;
+        }
       }
     },
     delivered(promptId, label) {
@@ -237,6 +259,7 @@ export function createLedger(): Ledger {
         duplicated: [...duplicated],
         unfounded,
         unbounded: [...unbounded],
+        divided: dividedHosts(),
         unkept: [...tasks.values()].filter(({ isUnkept }) => isUnkept).length,
         twins: {
           ran: ranTwice,

@@ -157,6 +157,7 @@ export async function runChaos(
       ...verdict.duplicated,
       ...verdict.unfounded,
       ...verdict.unbounded,
+      ...verdict.divided,
     ];
     return {
       plan,

@@ -16,7 +16,14 @@ export type Told = ToldOfPage &
     | ({ readonly kind: "ended" } & ToldEnding)
     /** Something of this task came through the page's port, which the client may have kept to itself. */
     | { readonly kind: "arrived"; readonly taskId: string }
-    | { readonly kind: "outbox"; readonly waiting: number; readonly unacknowledged: number }
+    | {
+        readonly kind: "outbox";
+        /** Of the host that has answered, some time after it was asked. */
+        readonly epoch: string;
+        readonly askedAt: number;
+        readonly waiting: number;
+        readonly unacknowledged: number;
+      }
     | { readonly kind: "twins"; readonly epoch: string; readonly seen: number; readonly removed: number }
     /** Out of the back/forward cache. */
     | { readonly kind: "shown-again" }

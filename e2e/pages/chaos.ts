@@ -53,10 +53,11 @@ let plan: WorkPlan | undefined;
 
 type Unsigned<T> = T extends unknown ? Omit<T, "page" | "tabId" | "number" | "at"> : never;
 
+const now = (): number => Math.round(performance.timeOrigin + performance.now());
+
 function tell(what: Unsigned<Told>): void {
-  const at = Math.round(performance.timeOrigin + performance.now());
   toldSoFar += 1;
-  const said = { page, tabId: session?.tabId ?? "", number: toldSoFar, at, ...what };
+  const said = { page, tabId: session?.tabId ?? "", number: toldSoFar, at: now(), ...what };
   console.debug(`${mark} ${JSON.stringify(said)}`);
 }
 
@@ -184,9 +185,10 @@ async function takeTurn({ open, workflows, cancelled, kept }: WorkPlan): Promise
     const label = await submit(workflows[submitted % workflows.length] as object);
     if (Math.random() < cancelled) void cancel(label).catch(noteFailure);
   }
+  const askedAt = now();
   const { epoch, journal, outbox, twins } = await current().diagnostics();
   if (journal !== "indexeddb") tell({ kind: "log", text: `the journal of ${epoch} is in ${journal}` });
-  tell({ kind: "outbox", ...outbox });
+  tell({ kind: "outbox", epoch, askedAt, ...outbox });
   if (twins.seen > 0) tell({ kind: "twins", epoch, ...twins });
 }
 
