@@ -90,13 +90,13 @@ async function occupyJournal(): Promise<void> {
   await new Promise((opened) => {
     opening.onsuccess = opened;
   });
-  const entries = opening.result.transaction("entries", "readwrite").objectStore("entries");
+  const records = opening.result.transaction("records", "readwrite").objectStore("records");
   let isOver = false;
   window.letGo = () => {
     isOver = true;
   };
   const ask = (): void => {
-    if (!isOver) entries.get("").onsuccess = ask;
+    if (!isOver) records.get(["", 0]).onsuccess = ask;
   };
   ask();
 }
@@ -451,6 +451,24 @@ test.describe("a host", () => {
     const late = await submit(carla, short, "late");
     await expectEnding(carla, late, "succeeded");
     expect(comfy.log.prompts).toHaveLength(3);
+  });
+});
+
+test.describe("a host that hangs while it writes its journal", () => {
+  test("leaves it to the next one, with all that it had written", async ({ chaos, comfy, openChaosTab }) => {
+    const anna = await openChaosTab();
+    const ben = await openChaosTab();
+    const known = epochs(anna);
+    const names = Array.from({ length: 150 }, (_, number) => `${number}`);
+    const all = submitAll(anna, short, names);
+    await expect.poll(() => told(anna, "accepted").length, { intervals: [5] }).toBeGreaterThan(5);
+    await chaos.hangWorker(await onlyWorker(chaos), 100_000);
+    await expectNewHost([anna, ben], known);
+    const kind = () => anna.evaluate(async () => (await window.chaos.session().diagnostics()).journal);
+    expect(await kind()).toBe("indexeddb");
+    await all;
+    for (const { label } of told(anna, "accepted")) await expectEnding(anna, label, "succeeded");
+    expect(new Set(comfy.log.prompts.map(({ promptId }) => promptId)).size).toBe(comfy.log.prompts.length);
   });
 });
 

@@ -26,7 +26,7 @@ const changes = {
   /** Says other things on a port. */
   major: [{ file: version, from: "major: 1", to: "major: 2" }],
   /** Journals other things. */
-  schema: [{ file: "src/protocol/names.ts", from: "journalSchema = 1", to: "journalSchema = 2" }],
+  schema: [{ file: "src/protocol/names.ts", from: "journalSchema = 2", to: "journalSchema = 3" }],
 } as const satisfies Readonly<Record<string, readonly Change[]>>;
 
 export type ReleaseName = keyof typeof changes;

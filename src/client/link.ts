@@ -26,10 +26,10 @@ import type { Platform } from "./platform.ts";
 const retryMs = { first: 500, longest: 8_000, reset: 5_000 } as const;
 
 /**
- * How long a host may take to answer a hello. A worker may die with a port in its hands that nobody tells of, so the
- * same name is called once more. Starting a worker waits for the page that starts it, which may take seconds.
+ * How long a host may take to answer a hello in all: starting a worker waits for the page that starts it. A shared one
+ * may die with a port in its hands, and nobody tells: its name is called once more, on a second port.
  */
-const handshakesMs = [5_000, 10_000] as const;
+const handshakeMs = { first: 5_000, all: 15_000 } as const;
 
 /** What the rest of the page hears from its host, and tells a new one. */
 export interface LinkEvents {
@@ -87,16 +87,11 @@ export async function openLink(
   };
 
   async function establish(): Promise<void> {
-    const [first, second] = handshakesMs;
-    try {
-      await reach(first);
-    } catch (error) {
-      if (codeOf(error) !== "timeout") throw error;
-      await reach(second, "again");
-    }
+    if (!(await reach())) await reach("again");
   }
 
-  async function reach(deadlineMs: number, again?: "again"): Promise<void> {
+  /** @returns false: none has answered, which it may do on another port */
+  async function reach(again?: "again"): Promise<boolean> {
     // Only before the first handshake is the mode open: afterwards tasks live in this kind of host.
     const mode = chosenMode ?? options.mode;
     const { generation, hosts, portLock } = begun ?? approachHost(platform, options, mode, generations);
@@ -108,8 +103,7 @@ export async function openLink(
         const chosen = choose();
         const lock = nextLock ?? createPortLock(locks);
         nextLock = undefined;
-        await greet(chosen, generation, lock, deadlineMs, again);
-        return;
+        return await greet(chosen, generation, lock, again);
       } catch (error) {
         if (codeOf(error)) throw error;
         why = error instanceof Error ? error.message : String(error);
@@ -127,16 +121,16 @@ export async function openLink(
     { mode, host: port }: Chosen,
     generation: number,
     portLock: PortLock,
-    deadlineMs: number,
     again?: "again",
-  ): Promise<void> {
+  ): Promise<boolean> {
     let refusals = 0;
     // A new tab has nothing yet that its end would have to end: it does not wait.
     const isEarly = !!locks && mode === "shared" && identity.isNew;
     const meeting = meetHost(port, {
       locks,
       portLock,
-      deadlineMs,
+      deadlineMs:
+        mode === "solo" ? handshakeMs.all : again ? handshakeMs.all - handshakeMs.first : handshakeMs.first,
       isEarly,
       hello: (portId, hasLock) => ({
         protocol: protocolVersion,
@@ -182,11 +176,16 @@ export async function openLink(
       closing: closing.signal,
     });
     const lock = portLock.hold();
-    const life = await meeting.catch((error: unknown) => {
+    let life: HostLife;
+    try {
+      life = await meeting;
+    } catch (error) {
+      if (mode === "solo" || codeOf(error) !== "timeout") throw error;
+      if (!again) return false;
       // It may hang: whoever tries again shall not wait for it again.
-      if (again && mode === "shared" && codeOf(error) === "timeout") generations.leave(generation);
+      generations.leave(generation);
       throw error;
-    });
+    }
     host = life;
     identity.introduced();
     metAt = Date.now();
@@ -195,6 +194,7 @@ export async function openLink(
     if (life.greeting.journal) noteLoss();
     if (isEarly) void lock.then((hasLock) => follow(life, hasLock));
     else calls.host(life.carry);
+    return true;
   }
 
   /** Before it is noted where every page finds it, the host sends nothing more. */

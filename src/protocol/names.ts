@@ -42,7 +42,7 @@ export const journalLossKey = (name: string): string => `comfy-tabs/journal-loss
 export const identityKey = (name: string): string => `comfy-tabs/identity/${name}`;
 
 /** Counts what the journal's entries mean. A newer worker leaves the older one's database alone. */
-const journalSchema = 1;
+const journalSchema = 2;
 
 /** The database in which hosts with that worker name (`self.name`) journal, one generation after another. */
 export const journalName = (worker: string): string =>

@@ -222,7 +222,7 @@ describe("a host", () => {
     await former.write(newEntry({ cancelAt: Date.now() - 3_600_000, createdAt: Date.now() }), true);
     startHost({ indexedDB: () => factory });
     const db = await asked(factory.open(journalName(workerName("atelier")), 1));
-    const read = () => asked(db.transaction("entries").objectStore("entries").get("portrait"));
+    const read = () => asked(db.transaction("records").objectStore("records").get(["portrait", 2]));
     await expect.poll(read).toMatchObject({ generation: 2, settledAt: expect.any(Number) });
   });
 

@@ -8,7 +8,7 @@ import type { Journal } from "./journal.ts";
 import { contract, newEntry } from "./journal-contract.ts";
 import { openJournal } from "./open-journal.ts";
 
-const database = "comfy-tabs/atelier/journal/1";
+const database = "comfy-tabs/atelier/journal/2";
 
 /** An origin's storage, and journals of hosts in it. */
 function openStorage(timer: After = after) {
@@ -93,7 +93,75 @@ describe("a journal in IndexedDB", () => {
     expect(durabilities).toEqual(["strict", "strict", "relaxed", "strict", "relaxed"]);
     expect(await claimAnna(journal)).toHaveLength(1);
     // The ending was told; then everything before it went to the disk.
-    expect(durabilities.slice(5)).toEqual(["strict", "strict"]);
+    expect(durabilities.slice(5)).toEqual(["strict", "relaxed", "strict"]);
+  });
+
+  test("asks for all of a transaction before anything is answered, and commits it at once", async () => {
+    const open = new Set<IDBTransaction>();
+    let late = 0;
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, names, mode, options) {
+      const made = transaction.call(this, names, mode, options);
+      if (made.mode === "versionchange") return made;
+      open.add(made);
+      const commit = made.commit.bind(made);
+      made.commit = () => {
+        open.delete(made);
+        commit();
+      };
+      // By then the one who asked is waiting for answers.
+      queueMicrotask(() => {
+        if (open.has(made)) late += 1;
+      });
+      return made;
+    };
+    for (const { check } of contract) await check(openStorage().open);
+    const journal = openStorage().open();
+    for (const tabId of ["a", "b", "c"])
+      for (let at = 0; at < 5; at += 1)
+        await journal.write(newEntry({ taskId: `${tabId} ${at}`, tabId, settledAt: at }), true);
+    await journal.expire(0, 3, 4);
+    expect([open.size, late]).toEqual([0, 0]);
+  });
+
+  /** As another host has left it. */
+  async function putRecord(factory: IDBFactory, record: object): Promise<void> {
+    const db = await asked(factory.open(database, 1));
+    await asked(db.transaction("records", "readwrite").objectStore("records").put(record));
+    db.close();
+  }
+  const mark = (generation: number) => ({
+    taskId: "portrait",
+    generation,
+    tabId: "tab-anna",
+    tabSecret: "secret-anna",
+  });
+
+  test("takes up a task whose last host died while it claimed it", async () => {
+    const { factory, open } = openStorage();
+    const former = open();
+    await former.write(newEntry({ label: "as it was" }), true);
+    await putRecord(factory, mark(2));
+    expect(await former.write(newEntry({ label: "late" }), false)).toBe("superseded");
+    expect(await claimAnna(open())).toMatchObject([{ generation: 3, label: "late" }]);
+    expect(await claimAnna(open())).toMatchObject([{ generation: 4 }]);
+  });
+
+  test("is not misled by what a former host has left of a task", async () => {
+    const { factory, open } = openStorage();
+    const journal = open();
+    await journal.write(newEntry(), true);
+    await claimAnna(journal);
+    await claimAnna(journal);
+    await putRecord(factory, newEntry({ generation: 2, label: "left", settledAt: 5, cancelAt: 5 }));
+    expect(await journal.claimOverdue(100)).toEqual([]);
+    await journal.expire(100, 10, 10);
+    expect(await claimAnna(journal)).toMatchObject([{ generation: 4, label: undefined }]);
+
+    await journal.erase(["portrait"]);
+    await putRecord(factory, newEntry({ generation: 9, label: "left" }));
+    expect(await claimAnna(journal)).toEqual([]);
+    expect(await journal.write(newEntry({ label: "new" }), true)).toBe("written");
+    expect(await claimAnna(journal)).toMatchObject([{ generation: 2, label: "new" }]);
   });
 
   test("lets go of a database that is deleted, and goes on in memory", async () => {

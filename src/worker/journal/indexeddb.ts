@@ -1,13 +1,17 @@
 import type { JournalEntry } from "../../core/journal.ts";
-import { claimed, isOverdue } from "./claiming.ts";
+import { claimed, isOverdue, oldestFirst } from "./claiming.ts";
 import type { ClosableStorage } from "./fallback.ts";
+import { ownMark, type Row, recordsOf, taskIdsIn, tasksIn } from "./records.ts";
 
-/** So many entries are forgotten at once. A day's tasks at once would take longer than anybody waits. */
+/** So many tasks are forgotten at once. A day's tasks at once would take longer than anybody waits. */
 const batchSize = 200;
 
 /**
  * The journal's database. The schema's version is part of `name`, so that no upgrade ever waits for a tab with
  * older code: the version that IndexedDB counts stays 1.
+ *
+ * No transaction waits for its host: all is asked before anything is answered, and committed at once. One that
+ * is open when its host hangs would keep all others from the journal for as long as that hangs (decision 22).
  *
  * @param onLost the database is to be closed, or will not open; called any time, also while it opens
  */
@@ -18,12 +22,11 @@ export async function openIndexedDb(
 ): Promise<ClosableStorage> {
   const request = factory.open(name, 1);
   request.addEventListener("upgradeneeded", () => {
-    const entries = request.result.createObjectStore("entries", { keyPath: "taskId" });
-    for (const field of ["tabId", "cancelAt", "settledAt"]) entries.createIndex(field, field);
+    const records = request.result.createObjectStore("records", { keyPath: ["taskId", "generation"] });
+    records.createIndex("owner", ["tabId", "tabSecret"]);
+    for (const field of ["cancelAt", "settledAt"]) records.createIndex(field, field);
     // This one and `settledAt` have only what is settled.
-    entries.createIndex("settledOfTab", ["tabId", "settledAt"]);
-    // Tells whose an entry is without reading it: a workflow in it may be long.
-    entries.createIndex("generation", ["taskId", "generation"]);
+    records.createIndex("settledOfTab", ["tabId", "settledAt"]);
   });
   request.addEventListener("blocked", () => onLost("another page keeps the database from being opened"));
   const db = await answered(request);
@@ -31,100 +34,148 @@ export async function openIndexedDb(
   db.addEventListener("versionchange", () => onLost("the database is being deleted"));
   db.addEventListener("close", () => onLost("the browser has closed the database"));
 
-  async function transact<T>(
-    durability: IDBTransactionDurability,
-    work: (entries: IDBObjectStore) => Promise<T>,
-  ): Promise<T> {
-    const transaction = db.transaction("entries", "readwrite", { durability });
-    const [result] = await Promise.all([work(transaction.objectStore("entries")), completed(transaction)]);
-    return result;
+  /** The answers to all that is asked, when the transaction is complete. */
+  async function transact<T = unknown>(
+    durability: IDBTransactionDurability | "readonly",
+    ask: (records: IDBObjectStore) => readonly IDBRequest[],
+  ): Promise<T[]> {
+    const transaction =
+      durability === "readonly"
+        ? db.transaction("records")
+        : db.transaction("records", "readwrite", { durability });
+    const answers = ask(transaction.objectStore("records")).map(answered<T>);
+    transaction.commit();
+    const [found] = await Promise.all([Promise.all(answers), completed(transaction)]);
+    return found;
   }
 
-  const claim = (
-    index: string,
-    query: string | IDBKeyRange,
-    isMeant: (entry: JournalEntry) => boolean,
-  ): Promise<readonly JournalEntry[]> =>
-    transact("strict", async (entries) => {
-      const found: JournalEntry[] = await answered(entries.index(index).getAll(query));
-      const taken = claimed(found.filter(isMeant));
-      await Promise.all(taken.map((entry) => answered(entries.put(entry))));
-      return taken;
-    });
+  const read = async <T>(ask: (records: IDBObjectStore) => IDBRequest<T>): Promise<T> =>
+    (await transact<T>("readonly", (records) => [ask(records)]))[0] as T;
 
-  const remove = (entries: IDBObjectStore, taskIds: readonly IDBValidKey[]): Promise<unknown> =>
-    Promise.all(taskIds.map((taskId) => answered(entries.delete(taskId))));
+  const readTasks = async (taskIds: readonly string[]): Promise<Row[]> =>
+    (
+      await transact<Row[]>("readonly", (records) => taskIds.map((id) => records.getAll(recordsOf(id))))
+    ).flat();
+
+  /** @param find the rows of all tasks that may be meant */
+  async function claim(
+    find: () => Promise<readonly Row[]>,
+    isMeant: (entry: JournalEntry) => boolean = () => true,
+  ): Promise<readonly JournalEntry[]> {
+    for (;;) {
+      const marks = claimed(tasksIn(await find()).filter(isMeant)).map(ownMark);
+      if (marks.length === 0) return [];
+      // From here on a former host is refused what it writes; what it was not refused is read.
+      const rows = await unlessTaken(
+        transact("relaxed", (records) => [
+          ...marks.map((mark) => records.add(mark)),
+          ...marks.map(({ taskId }) => records.getAll(recordsOf(taskId))),
+        ]),
+      );
+      if (!rows) continue;
+      const taken = oldestFirst(tasksIn(rows.slice(marks.length).flat() as Row[]));
+      await transact("strict", (records) =>
+        taken.flatMap((entry): IDBRequest[] => [
+          records.delete(recordsOf(entry.taskId, 1, entry.generation - 1)),
+          records.put(entry),
+        ]),
+      );
+      return taken;
+    }
+  }
 
   return {
     async write(entry, isNew) {
       const { taskId, generation } = entry;
-      // The first one replaces none; any other only one that is not newer, and there.
-      const place = IDBKeyRange.bound([taskId, 0], [taskId, isNew ? Number.POSITIVE_INFINITY : generation]);
-      let superseded = false;
-      const work = (entries: IDBObjectStore): Promise<unknown> => {
-        // Asked for at once: the way there and back costs more than either.
-        const known = answered(entries.index("generation").getKey(place));
-        const put = answered(entries.put(entry));
-        const judged = known.then((found) => {
-          superseded = (found === undefined) !== isNew;
-          if (superseded) entries.transaction.abort();
-          else entries.transaction.commit();
-        });
-        return Promise.all([judged, put]);
-      };
-      try {
-        await transact(isUrgent(entry, isNew) ? "strict" : "relaxed", work);
-      } catch (error) {
-        if (!superseded) throw error;
+      const durability = isUrgent(entry, isNew) ? "strict" : "relaxed";
+      if (isNew) {
+        const first = transact(durability, (records) => [
+          records.add({ ...ownMark(entry), generation: 0 }),
+          records.delete(recordsOf(taskId, 1)),
+          records.put(entry),
+        ]);
+        return (await unlessTaken(first)) ? "written" : "superseded";
       }
-      return superseded ? "superseded" : "written";
+      const [keys] = (await transact(durability, (records) => [
+        records.getAllKeys(recordsOf(taskId)),
+        records.put(entry),
+      ])) as [readonly (readonly [taskId: string, generation: number])[]];
+      const [isThere, newest = 0] = [keys[0]?.[1] === 0, keys.at(-1)?.[1]];
+      // Nobody takes it for a task; it need not lie there, either.
+      if (!isThere) await transact("relaxed", (records) => [records.delete([taskId, generation])]);
+      return isThere && newest <= generation ? "written" : "superseded";
     },
     async flush() {
       // Only what writes goes to the disk, and takes along what was written before.
-      await transact("strict", (entries) =>
-        Promise.all([answered(entries.put({ taskId: "" })), answered(entries.delete(""))]),
-      );
+      await transact("strict", (records) => [
+        records.put({ taskId: "", generation: 0 }),
+        records.delete(["", 0]),
+      ]);
     },
     async erase(taskIds) {
-      await transact("relaxed", (entries) => remove(entries, taskIds));
+      await transact("relaxed", (records) => taskIds.map((taskId) => records.delete(recordsOf(taskId))));
     },
-    claim: (tabId, tabSecret) => claim("tabId", tabId, (entry) => entry.tabSecret === tabSecret),
+    claim: (tabId, tabSecret) =>
+      claim(() => read<Row[]>((records) => records.index("owner").getAll([tabId, tabSecret]))),
     claimOverdue: (before) =>
-      claim("cancelAt", IDBKeyRange.upperBound(before, true), (entry) => isOverdue(entry, before)),
-    expire: (before, perTab, inAll) =>
-      transact("relaxed", async (entries) => {
-        const doomed = await findExpired(entries, before, perTab, inAll);
-        await remove(entries, doomed);
-        return doomed.length > 0;
-      }),
+      claim(
+        async () => {
+          const overdue = IDBKeyRange.upperBound(before, true);
+          const keys = await read((records) => records.index("cancelAt").getAllKeys(overdue));
+          return readTasks(taskIdsIn(keys));
+        },
+        (entry) => isOverdue(entry, before),
+      ),
+    async expire(before, perTab, inAll) {
+      const keys = await findExpired(read, before, perTab, inAll);
+      const tasks = new Map(
+        tasksIn(await readTasks(taskIdsIn(keys))).map((entry) => [entry.taskId, entry] as const),
+      );
+      await transact("relaxed", (records) =>
+        keys.map((key) => {
+          const [taskId] = key as [string, number];
+          // Else it is what a former host has left of a task that goes on.
+          return records.delete(tasks.get(taskId)?.settledAt === undefined ? key : recordsOf(taskId));
+        }),
+      );
+      return keys.length > 0;
+    },
     close: () => db.close(),
   };
 }
 
+type Read = <T>(ask: (records: IDBObjectStore) => IDBRequest<T>) => Promise<T>;
+
 /** By keys and counts alone: the entries of all tabs together may be large. */
 async function findExpired(
-  entries: IDBObjectStore,
+  read: Read,
   before: number,
   perTab: number,
   inAll: number,
 ): Promise<readonly IDBValidKey[]> {
-  const settled = entries.index("settledAt");
-  const tooOld = await answered(settled.getAllKeys(IDBKeyRange.upperBound(before, true), batchSize));
+  const tooOld = await read((records) =>
+    records.index("settledAt").getAllKeys(IDBKeyRange.upperBound(before, true), batchSize),
+  );
   if (tooOld.length > 0) return tooOld;
-  const count = await answered(settled.count());
+  const count = await read((records) => records.index("settledAt").count());
   if (count > perTab) {
-    const byTab = entries.index("settledOfTab");
-    const request = byTab.openKeyCursor();
-    for (let tab = await answered(request); tab; tab = await answered(request)) {
-      const [tabId] = tab.key as [string, number];
-      const end = [tabId, Number.POSITIVE_INFINITY];
-      const own = IDBKeyRange.bound([tabId], end);
-      const surplus = (await answered(byTab.count(own))) - perTab;
-      if (surplus > 0) return answered(byTab.getAllKeys(own, Math.min(surplus, batchSize)));
-      tab.continue(end);
+    let rest: IDBKeyRange | undefined;
+    for (;;) {
+      const next = await read((records) => records.index("settledOfTab").openKeyCursor(rest));
+      if (!next) break;
+      const [tabId] = next.key as [string, number];
+      const own = IDBKeyRange.bound([tabId], [tabId, []]);
+      const surplus = (await read((records) => records.index("settledOfTab").count(own))) - perTab;
+      if (surplus > 0) {
+        const most = Math.min(surplus, batchSize);
+        return read((records) => records.index("settledOfTab").getAllKeys(own, most));
+      }
+      rest = IDBKeyRange.lowerBound([tabId, []]);
     }
   }
-  return count > inAll ? answered(settled.getAllKeys(null, Math.min(count - inAll, batchSize))) : [];
+  if (count <= inAll) return [];
+  const most = Math.min(count - inAll, batchSize);
+  return read((records) => records.index("settledAt").getAllKeys(null, most));
 }
 
 const answered = <T>(request: IDBRequest<T>): Promise<T> =>
@@ -139,6 +190,16 @@ const completed = (transaction: IDBTransaction): Promise<void> =>
     transaction.oncomplete = () => resolve();
     transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
   });
+
+/** Undefined where a record that was to be added is there already: another host was first, and nothing is changed. */
+async function unlessTaken<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if ((error as DOMException | null)?.name === "ConstraintError") return undefined;
+    throw error;
+  }
+}
 
 /**
  * Whether the disk must have the entry before anything else happens: until a prompt is accepted, the next POST
