@@ -1,20 +1,27 @@
 import type { ConnectOptions, Session } from "./api.ts";
 import { browserPlatform } from "./browser.ts";
+import { createGeneration, type Generation } from "./generation.ts";
 import { type CheckedOptions, checkOptions, invalidOption } from "./options.ts";
 import { openPage, type Page } from "./page.ts";
 import type { Platform } from "./platform.ts";
 import { createSession } from "./session.ts";
 
-/** The pages of this realm, by name: there is one realm to a page, unless a test brings more. */
-export type Pages = Map<string, SharedPage>;
+/** What a realm knows, by name: there is one realm to a page, unless a test brings more. */
+export interface Pages {
+  readonly open: Map<string, SharedPage>;
+  /** Also where the storage keeps nothing, and whatever `connect` failed of. */
+  readonly generations: Map<string, Generation>;
+}
 
-interface SharedPage {
+export const createPages = (): Pages => ({ open: new Map(), generations: new Map() });
+
+export interface SharedPage {
   readonly options: CheckedOptions;
   readonly opening: Promise<Page>;
   handles: number;
 }
 
-const pages: Pages = new Map();
+const pages = createPages();
 
 /**
  * Connects this page to the host of its origin, and names the servers that it may use. Resolves with the
@@ -38,13 +45,13 @@ export async function connectOn(
   const checked = checkOptions(options);
   const { name } = checked;
   const platform = platformOf();
-  const shared = known.get(name) ?? share(platform, known, checked);
+  const shared = known.open.get(name) ?? share(platform, known, checked);
   checkSame(options, checked, shared.options);
   shared.handles += 1;
   const release = (page: Page): void => {
     shared.handles -= 1;
     if (shared.handles > 0) return;
-    known.delete(name);
+    known.open.delete(name);
     page.close();
   };
   const page = await shared.opening;
@@ -65,10 +72,13 @@ export async function connectOn(
 }
 
 function share(platform: Platform, known: Pages, options: CheckedOptions): SharedPage {
-  const shared = { options, opening: openPage(platform, options), handles: 0 };
-  known.set(options.name, shared);
+  const { name } = options;
+  const generations = known.generations.get(name) ?? createGeneration(platform, name);
+  known.generations.set(name, generations);
+  const shared = { options, opening: openPage(platform, options, generations), handles: 0 };
+  known.open.set(name, shared);
   // Whoever tries again shall not meet this failure.
-  shared.opening.catch(() => known.delete(options.name));
+  shared.opening.catch(() => known.open.delete(name));
   return shared;
 }
 

@@ -3,7 +3,7 @@ import type { Platform } from "./platform.ts";
 
 /**
  * Which worker of a name the tabs of this origin use. One that hangs blocks its name for ever, so they move
- * on to the next, and a tab that opens later has to know.
+ * on to the next, and a tab that opens later has to know. There is one for all of a page's connections to a name.
  */
 export interface Generation {
   current(): number;
@@ -18,10 +18,20 @@ export function createGeneration(platform: Platform, name: string): Generation {
     try {
       const stored = Number(platform.sharedStorage().getItem(generationKey(name)));
       if (Number.isSafeInteger(stored)) known = Math.max(known, stored);
+      // Somebody has cleared it, who may be about to call a name that is left.
+      if (known > Math.max(1, stored)) write();
     } catch {
       // Denied: each tab finds out by itself.
     }
     return known;
+  }
+
+  function write(): void {
+    try {
+      platform.sharedStorage().setItem(generationKey(name), String(known));
+    } catch {
+      // As above.
+    }
   }
 
   return {
@@ -29,11 +39,7 @@ export function createGeneration(platform: Platform, name: string): Generation {
     leave(hung) {
       if (read() > hung) return known;
       known = hung + 1;
-      try {
-        platform.sharedStorage().setItem(generationKey(name), String(known));
-      } catch {
-        // As above.
-      }
+      write();
       return known;
     },
   };

@@ -13,10 +13,10 @@ import {
   type TabEnvelope,
   type Welcome,
 } from "../protocol/session-api.ts";
-import { type Carry, closedError, type Request, within } from "./calls.ts";
+import { type Carry, closedError, type Request, timeoutError, within } from "./calls.ts";
 import { onLockFree, type PortLock } from "./locks.ts";
 import type { HostPort, LocksLike } from "./platform.ts";
-import { listening } from "./silence.ts";
+import { listening, type Patience } from "./silence.ts";
 
 /** Without locks only silence tells a dead host; one that is busy gets minutes. */
 const pings = { everyMs: 30_000, patienceMs: 120_000 } as const;
@@ -26,11 +26,15 @@ export type Greeting = Exclude<Welcome, { refused: string }>;
 export interface HostMeans {
   readonly locks: LocksLike | undefined;
   readonly portLock: PortLock;
-  /** For its answer to the hello. */
-  readonly deadlineMs: number;
+  /** How long it may say nothing at all: one that is busy with the claims of many tabs says that it is there. */
+  readonly patience: Patience;
+  /** For its answer to the hello. Undefined: as long as it is there. */
+  readonly deadlineMs: number | undefined;
   /** Hello is said before the port's lock is held. */
   readonly isEarly: boolean;
   readonly hello: (portId: string, hasLock: boolean) => Request<Hello>;
+  /** It has said nothing for so long: the handshake fails with `timeout`. */
+  readonly onSilent: () => void;
   /** The host has another page under our id. The next hello is said when this resolves. */
   readonly onRefused: () => Promise<void>;
   readonly onEvent: (event: HostEvent) => void;
@@ -63,7 +67,7 @@ export interface HostLife {
  *   anything else means that there is no such host
  */
 export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLife> {
-  const { locks, portLock, deadlineMs, isEarly, onEvent, onGone, onHung, waits, closing } = means;
+  const { locks, portLock, patience, deadlineMs, isEarly, onEvent, onGone, onHung, waits, closing } = means;
   const { port } = host;
   const hasLock = !isEarly && (await portLock.hold());
   let stopWatching = (): void => {};
@@ -97,14 +101,26 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
     for (const event of data.events) onEvent(event);
     acknowledge(data);
   });
-  const remote = wrap<SessionApi<Blob>>(port);
+  const raw = carrier(wrap<SessionApi<Blob>>(port));
+  let isSilent = (): void => {};
+  const silence = new Promise<never>((_, reject) => {
+    isSilent = () => {
+      means.onSilent();
+      reject(timeoutError(patience.suspicionMs + 2 * patience.halfMs));
+    };
+  });
+  const hailing = listening(
+    raw,
+    () => false,
+    () => isSilent(),
+    patience,
+  );
 
   try {
-    const hail = sayHello(remote, () => means.hello(portLock.portId, hasLock), means);
-    const limits = { deadlineMs, signal: closing };
-    const greeting = await within(Promise.race([hail, host.failed]), limits, closedError);
+    const hail = sayHello(hailing.carry, () => means.hello(portLock.portId, hasLock), means);
+    const limits = { signal: closing, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
+    const greeting = await within(Promise.race([hail, host.failed, silence]), limits, closedError);
     epoch = greeting.epoch;
-    const raw = carrier(remote);
     const hasLocks = locks !== undefined && (isEarly || hasLock);
     // Where there are none, pings ask anyway, and are more patient.
     const { carry, rest, stop } = listening(
@@ -134,16 +150,18 @@ export async function meetHost(host: HostPort, means: HostMeans): Promise<HostLi
   } catch (error) {
     end();
     throw error;
+  } finally {
+    hailing.stop();
   }
 }
 
 async function sayHello(
-  remote: Remote<SessionApi<Blob>>,
+  carry: Carry,
   hello: () => Request<Hello>,
   { onRefused }: HostMeans,
 ): Promise<Greeting> {
   for (;;) {
-    const answer: Answer<Welcome> = await remote.hello(JSON.stringify(hello()));
+    const answer = (await carry("hello", [JSON.stringify(hello())])) as Answer<Welcome>;
     if ("error" in answer) throw errorFromWire(answer.error);
     if (!("refused" in answer.ok)) return answer.ok;
     await onRefused();

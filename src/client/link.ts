@@ -26,10 +26,16 @@ import type { Platform } from "./platform.ts";
 const retryMs = { first: 500, longest: 8_000, reset: 5_000 } as const;
 
 /**
- * How long a host may take to answer a hello in all: starting a worker waits for the page that starts it. A shared one
+ * How long a host may be silent at a hello, 15 s in all: starting a worker waits for the page that starts it. A shared one
  * may die with a port in its hands, and nobody tells: its name is called once more, on a second port.
  */
-const handshakeMs = { first: 5_000, all: 15_000 } as const;
+const patience = {
+  first: { suspicionMs: 2_500, halfMs: 1_250 },
+  again: { suspicionMs: 5_000, halfMs: 2_500 },
+  solo: { suspicionMs: 5_000, halfMs: 5_000 },
+} as const;
+/** How long `connect` waits for a host that says that it is there. */
+const handshakeMs = { first: 15_000, again: 11_000 } as const;
 
 /** What the rest of the page hears from its host, and tells a new one. */
 export interface LinkEvents {
@@ -123,32 +129,38 @@ export async function openLink(
     portLock: PortLock,
     again?: "again",
   ): Promise<boolean> {
-    let refusals = 0;
+    let [refusals, isSilent, saidAs] = [0, false, ""];
     // A new tab has nothing yet that its end would have to end: it does not wait.
     const isEarly = !!locks && mode === "shared" && identity.isNew;
     const meeting = meetHost(port, {
       locks,
       portLock,
-      deadlineMs:
-        mode === "solo" ? handshakeMs.all : again ? handshakeMs.all - handshakeMs.first : handshakeMs.first,
+      patience: patience[mode === "solo" ? mode : (again ?? "first")],
+      deadlineMs: chosenMode ? undefined : handshakeMs[again ?? "first"],
       isEarly,
-      hello: (portId, hasLock) => ({
-        protocol: protocolVersion,
-        build,
-        portId,
-        tabId: identity.tabId,
-        tabSecret: identity.secret,
-        isNew: identity.isNew,
-        hasAsked: !locks && platform.openChannel !== undefined,
-        windowId,
-        servers: [...servers.values()],
-        tasks: hear.knownTasks(),
-        locks: chosenMode && hear.knownLocks(),
-        previews: options.previews,
-        hasLock,
-        hasLockSoon: isEarly,
-        losses: loss.tell(),
-      }),
+      hello: (portId, hasLock) => {
+        saidAs = identity.tabId;
+        return {
+          protocol: protocolVersion,
+          build,
+          portId,
+          tabId: saidAs,
+          tabSecret: identity.secret,
+          isNew: identity.isNew,
+          hasAsked: !locks && platform.openChannel !== undefined,
+          windowId,
+          servers: [...servers.values()],
+          tasks: hear.knownTasks(),
+          locks: chosenMode && hear.knownLocks(),
+          previews: options.previews,
+          hasLock,
+          hasLockSoon: isEarly,
+          losses: loss.tell(),
+        };
+      },
+      onSilent: () => {
+        isSilent = true;
+      },
       onRefused: async () => {
         refusals += 1;
         // Without locks our own former port may count as another page until its goodbye is read.
@@ -180,11 +192,17 @@ export async function openLink(
     try {
       life = await meeting;
     } catch (error) {
-      if (mode === "solo" || codeOf(error) !== "timeout") throw error;
+      if (mode === "solo" || !isSilent) throw error;
       if (!again) return false;
       // It may hang: whoever tries again shall not wait for it again.
       generations.leave(generation);
       throw error;
+    }
+    if (saidAs !== identity.tabId) {
+      // It has come out of the back/forward cache meanwhile, and found that the tab's next page has its name.
+      life.end();
+      if (!again) return false;
+      throw new ComfyTabsError("host-lost", "This page has become another tab meanwhile.", {});
     }
     host = life;
     identity.introduced();
@@ -240,12 +258,12 @@ export async function openLink(
     void reestablish();
   }
 
-  await establish();
-
   /** The port was closed on the way into the back/forward cache. */
   let isCut = false;
+  let visits = 0;
   const ends = [
     platform.onPageEvent("pagehide", (persisted) => {
+      visits += 1;
       identity.save(hear.knownTasks());
       isCut = persisted && host?.suspend() === true;
       if (!persisted) host?.post({ comfyTabs: "goodbye" });
@@ -258,7 +276,10 @@ export async function openLink(
 
   /** Out of the back/forward cache: still ourselves, unless the tab's next page has our name by now. */
   async function comeBack(): Promise<void> {
+    const visit = visits;
     const ours = await identity.claim();
+    // It has left again: the next time it comes back, it asks anew.
+    if (visit !== visits) return;
     if (!ours) await renew();
     if (closing.signal.aborted) {
       identity.release();
@@ -275,6 +296,13 @@ export async function openLink(
       waitMs = 0;
       replaceHost();
     }
+  }
+
+  try {
+    await establish();
+  } catch (error) {
+    for (const end of ends) end();
+    throw error;
   }
 
   return {

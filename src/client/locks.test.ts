@@ -33,6 +33,23 @@ test("locks that are refused are an error, not somebody else's", async () => {
   await expect(holdLock(refused, "a", 1_000)).rejects.toThrow("SecurityError");
 });
 
+test("the end of a holder is told to all at once, also behind one who stands still", async () => {
+  const { openRealm } = createLocks();
+  const [host, frozen, page] = [openRealm(), openRealm(), openRealm()];
+  void holdLock(host.locks, "a", 1_000);
+  // It has been granted the lock, and does not get to letting go of it.
+  onLockFree(
+    { request: (name, how) => frozen.locks.request(name, how, () => new Promise(() => {})) },
+    "a",
+    () => {},
+  );
+  const freed = vi.fn();
+  onLockFree(page.locks, "a", freed);
+  await Promise.resolve();
+  host.die();
+  await expect.poll(() => freed.mock.calls.length).toBe(1);
+});
+
 test("a wait that has ended is not told", async () => {
   const { openRealm } = createLocks();
   const { locks } = openRealm();

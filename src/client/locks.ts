@@ -61,10 +61,15 @@ export function stealLock(locks: LocksLike, name: string): void {
   locks.request(name, { steal: true }, async () => {}).catch(() => {}); // then each finds out by itself
 }
 
-/** Calls back when whoever holds the lock has died or let go. @returns the function that ends the wait */
+/**
+ * Calls back when whoever holds the lock has died or let go. All who wait hear it at once: one that stands still keeps
+ * it from nobody.
+ *
+ * @returns the function that ends the wait
+ */
 export function onLockFree(locks: LocksLike, name: string, freed: () => void): () => void {
   const waiting = new AbortController();
-  locks.request(name, { signal: waiting.signal }, async () => freed()).catch(() => {}); // the wait was ended
+  locks.request(name, { signal: waiting.signal, mode: "shared" }, async () => freed()).catch(() => {}); // the wait was ended
   return () => waiting.abort();
 }
 

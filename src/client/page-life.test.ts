@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Task } from "./api.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
-import { scriptedRealm } from "./testing/scripted.ts";
+import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { copyOf } from "./testing/storage.ts";
 import { codeOf, isAt, kindsOf, workflow } from "./testing/task.ts";
 
@@ -193,5 +193,69 @@ describe("the back/forward cache", () => {
     expect(session.tabId).not.toBe(duplicate.tabId);
     expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId, tasks: { open: 0 } });
     expect(session.tasks()).toEqual([]);
+  });
+
+  test("gives back a page whose host dies while it finds that it is another tab: it is greeted as that", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const former = session.tabId;
+    page.fire("pagehide", true);
+    const copy = await browser.openPage(copyOf(page.storage)).connect();
+    expect(copy.tabId).toBe(former);
+
+    const welcomes: ((answer: unknown) => void)[] = [];
+    const slow = scriptedRealm({ hello: () => new Promise((resolve) => welcomes.push(resolve)) });
+    browser.workersAre(() => slow.realm);
+    browser.killWorkers();
+    page.fire("pageshow", true);
+    await expect.poll(() => slow.hellos().length).toBe(2);
+    await expect.poll(() => session.tabId, { timeout: 4_000 }).not.toBe(former);
+    for (const welcome of welcomes) welcome({ ok: greeting("scripted") });
+    await expect.poll(() => slow.hellos().at(-1).tabId).toBe(session.tabId);
+    welcomes.at(-1)?.({ ok: greeting("scripted") });
+    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId });
+    // Who it was is the copy's.
+    expect(slow.hellos().filter(({ tabId }) => tabId === former)).toHaveLength(2);
+  });
+
+  test("gives back a page that has left again before it had its identity back: it asks anew, as who it was", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const former = session.tabId;
+    page.fire("pagehide", true);
+    const next = browser.openPage(page.storage);
+    await next.connect();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    page.fire("pageshow", true);
+    page.fire("pagehide", true);
+    await vi.advanceTimersByTimeAsync(2_500);
+    vi.useRealTimers();
+    expect(session.tabId).toBe(former);
+    next.fire("pagehide", false);
+    next.crash();
+    page.fire("pageshow", true);
+    expect((await session.diagnostics()).tabs).toBe(1);
+    expect(session.tabId).toBe(former);
+  });
+
+  test("takes a page in the middle of its first handshake, and leaves its identity to the tab's next page", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    const { id } = await session.submit(workflow);
+    page.fire("pagehide", false);
+    page.crash();
+    browser.killWorkers();
+    const mute = scriptedRealm({ hello: () => undefined });
+    browser.workersAre(() => mute.realm);
+    const cached = browser.openPage(page.storage);
+    const connecting = codeOf(cached.connect());
+    await expect.poll(() => mute.hellos().length).toBe(1);
+    cached.fire("pagehide", true);
+    browser.killWorkers();
+    browser.workersAreReal();
+    const next = await browser.openPage(page.storage).connect();
+    expect([next.tabId, next.tasks().map((task) => task.id)]).toEqual([session.tabId, [id]]);
+    cached.crash();
+    void connecting;
   });
 });

@@ -2,7 +2,7 @@ import { nanoid } from "nanoid";
 import { accountNamed } from "../protocol/accounts.ts";
 import type { Auth, HostEvent, ServerDeclaration, ServerSnapshot } from "../protocol/session-api.ts";
 import type { Diagnostics, Logger, SessionEvents } from "./api.ts";
-import { createGeneration } from "./generation.ts";
+import type { Generation } from "./generation.ts";
 import { approachHost } from "./host/approach.ts";
 import type { Greeting } from "./host-life.ts";
 import { createIdentity, type Identity } from "./identity.ts";
@@ -39,9 +39,12 @@ export interface Page {
   close(): void;
 }
 
-export async function openPage(platform: Platform, options: CheckedOptions): Promise<Page> {
+export async function openPage(
+  platform: Platform,
+  options: CheckedOptions,
+  generations: Generation,
+): Promise<Page> {
   if (platform.whenShown) await platform.whenShown;
-  const generations = createGeneration(platform, options.name);
   // Before all else: a new tab waits for nothing as long as for this.
   const approach = approachHost(platform, options, options.mode, generations);
   const windowId = `window_${Date.now()}_${nanoid(6)}`;

@@ -2,7 +2,7 @@
 export interface LocksLike {
   request(
     name: string,
-    options: { readonly signal?: AbortSignal; readonly mode?: "exclusive"; readonly steal?: boolean },
+    options: { readonly signal?: AbortSignal; readonly mode?: "shared"; readonly steal?: boolean },
     granted: () => Promise<void>,
   ): Promise<unknown>;
 }

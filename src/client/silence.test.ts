@@ -4,7 +4,7 @@ import type { Answer } from "../protocol/session-api.ts";
 import { createGeneration } from "./generation.ts";
 import { listening } from "./silence.ts";
 import { type Browser, createBrowser } from "./testing/browser.ts";
-import { scriptedRealm } from "./testing/scripted.ts";
+import { greeting, scriptedRealm } from "./testing/scripted.ts";
 import { memoryStorage } from "./testing/storage.ts";
 import { codeOf, isAt, workflow } from "./testing/task.ts";
 
@@ -129,6 +129,15 @@ describe("the generation of a worker's name", () => {
     expect([workerName("app"), workerName("app", 2)]).toEqual(["comfy-tabs/1/app", "comfy-tabs/1/app#2"]);
   });
 
+  test("is told again by a page that knows it, where somebody has cleared the storage", () => {
+    const storage = memoryStorage();
+    const anna = createGeneration(platformWith(storage), "app");
+    anna.leave(1);
+    storage.clear();
+    expect(anna.current()).toBe(2);
+    expect(createGeneration(platformWith(storage), "app").current()).toBe(2);
+  });
+
   test("counts in the page where the storage is denied", () => {
     const denied = {
       sharedStorage: () => {
@@ -167,6 +176,65 @@ describe("a worker that hangs", () => {
     ]);
     await expect.poll(() => modes.length).toBe(2);
     expect((await ben.diagnostics()).epoch).toBe((await anna.diagnostics()).epoch);
+  });
+});
+
+describe("a worker that is busy", () => {
+  let browser: Browser;
+  beforeEach(() => {
+    vi.useRealTimers();
+    browser = createBrowser();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    browser.end();
+  });
+  const names = () => browser.made.map(({ name }) => name);
+
+  /** With time for messages between. */
+  async function passSlowly(seconds: number): Promise<void> {
+    for (let passed = 0; passed < seconds * 4; passed += 1) {
+      await pass(250);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  test("and says so is waited for by connect for 15 s, on one port, and not taken for hung", async () => {
+    const busy = scriptedRealm({ hello: () => undefined });
+    browser.workersAre(() => busy.realm);
+    const page = browser.openPage();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const failed = codeOf(page.connect());
+    await passSlowly(15);
+    expect(await failed).toBe("timeout");
+    expect([page.ports.length, names()]).toEqual([1, ["comfy-tabs/1/comfy-tabs"]]);
+    void codeOf(page.connect());
+    expect(names()).toEqual(["comfy-tabs/1/comfy-tabs"]);
+  });
+
+  test("is waited for without end by a page that has had a host, as long as it says that it is there", async () => {
+    const page = browser.openPage();
+    const session = await page.connect();
+    let welcome = (_: unknown): void => {};
+    const busy = scriptedRealm({
+      hello: () =>
+        new Promise((resolve) => {
+          welcome = resolve;
+        }),
+    });
+    browser.workersAre(() => busy.realm);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    browser.killWorkers();
+    await expect.poll(() => busy.hellos().length).toBe(1);
+    await passSlowly(60);
+    vi.useRealTimers();
+    welcome({ ok: greeting("scripted") });
+    expect(await session.diagnostics()).toMatchObject({ tabId: session.tabId });
+    expect([page.ports.length, busy.hellos().length, names().at(-1)]).toEqual([
+      2,
+      1,
+      "comfy-tabs/1/comfy-tabs",
+    ]);
   });
 });
 
@@ -229,6 +297,38 @@ describe("a worker that does not answer one page, and answers others", () => {
     browser.comfy.finish(task.promptId ?? "");
     expect((await task.result()).taskId).toBe(task.id);
     expect(browser.comfy.prompts).toHaveLength(1);
+  });
+
+  test("is left for good by a page that can write that nowhere", async () => {
+    const page = pageWithDeadPorts(2);
+    page.platform.sharedStorage = () => {
+      throw new Error("full");
+    };
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const failed = codeOf(page.connect());
+    await vi.advanceTimersByTimeAsync(15_000);
+    vi.useRealTimers();
+    expect(await failed).toBe("timeout");
+    await page.connect();
+    expect(names()).toEqual(["comfy-tabs/1/comfy-tabs#2"]);
+  });
+
+  test("does not come back when another host of the next generation ends, as another release has one", async () => {
+    const page = pageWithDeadPorts(2);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const failed = codeOf(page.connect());
+    await vi.advanceTimersByTimeAsync(15_000);
+    vi.useRealTimers();
+    await failed;
+    await page.connect();
+    browser.forgetWorkers();
+    const other = await browser.openPage().connect();
+    expect(names()).toEqual(["comfy-tabs/1/comfy-tabs#2", "comfy-tabs/1/comfy-tabs#2"]);
+    const former = () => browser.locks.isHeld("comfy-tabs/1/comfy-tabs");
+    expect(former()).toBe(true);
+    await other.close();
+    browser.killWorkers();
+    await expect.poll(former).toBe(true);
   });
 
   test("starts no more for a page that does not know that it was left, which comes along", async () => {

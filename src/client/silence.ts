@@ -1,13 +1,17 @@
 import type { SessionMethod } from "../protocol/session-api.ts";
 import type { Carry } from "./calls.ts";
 
-/** A call unanswered for so long makes the page ask whether the host is there at all. */
-const suspicionMs = 5_000;
-/**
- * How long it may take to say so, in two halves: a page that was frozen wakes to a timer that is long over,
- * and hears what came meanwhile before the second half ends.
- */
-const halfPatienceMs = 5_000;
+export interface Patience {
+  /** A call unanswered for so long makes the page ask whether the host is there at all. */
+  readonly suspicionMs: number;
+  /**
+   * Half of how long it may take to say so: a page that was frozen wakes to a timer that is long over,
+   * and hears what came meanwhile before the second half ends.
+   */
+  readonly halfMs: number;
+}
+
+const usual: Patience = { suspicionMs: 5_000, halfMs: 5_000 };
 /** A page that only waits for its tasks makes no calls, and would wait for a hung host's for ever. */
 const restMs = 15_000;
 
@@ -25,7 +29,12 @@ export interface Listening {
  * @param waits whether the page waits for anything that the host would tell unasked
  * @param hung called once
  */
-export function listening(carry: Carry, waits: () => boolean, hung: () => void): Listening {
+export function listening(
+  carry: Carry,
+  waits: () => boolean,
+  hung: () => void,
+  { suspicionMs, halfMs } = usual,
+): Listening {
   let waiting = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let resting: ReturnType<typeof setTimeout> | undefined;
@@ -38,8 +47,8 @@ export function listening(carry: Carry, waits: () => boolean, hung: () => void):
       timer = setTimeout(() => {
         over = true;
         hung();
-      }, halfPatienceMs);
-    }, halfPatienceMs);
+      }, halfMs);
+    }, halfMs);
     const answered = (): void => {
       clearTimeout(timer);
       timer = over || waiting === 0 ? undefined : setTimeout(suspect, suspicionMs);

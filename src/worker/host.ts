@@ -56,8 +56,13 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   const coordinator = createCoordinator({ epoch, mode, build, journal: journal.kind });
   const now = (): number => performance.now();
 
-  const held = locks ? holdHostLock(locks, epoch, () => retire(), log) : Promise.resolve();
-  if (locks && mode === "shared") succeed(locks, realm.name, () => retire(), log);
+  let letGo = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const hold: Hold | undefined = locks && ((...what) => holdUntil(over, locks, ...what));
+  const held = hold ? holdHostLock(hold, epoch, () => retire(), log) : Promise.resolve();
+  if (hold && mode === "shared") succeed(hold, realm.name, () => retire(), log);
 
   const transfers: Transfers = createTransfers({
     accounts,
@@ -89,6 +94,7 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   function retire(): void {
     log("warn", "the tabs have left this host for another one");
     runtime.stop();
+    letGo();
     realm.close();
   }
 
@@ -104,8 +110,35 @@ export function createHost(realm: Realm): { connect(port: PortLike): void; reado
   };
 }
 
-/** For as long as this realm lives: its grant to a tab is the notice of our death. Resolves when it is held. */
-function holdHostLock(locks: LocksLike, epoch: string, stolen: () => void, log: Realm["log"]): Promise<void> {
+/** Holds a lock until this host is over, or it is stolen. Rejects where locks are refused. */
+type Hold = (
+  name: string,
+  options: Parameters<LocksLike["request"]>[1],
+  /** With `null` it is not to be had. */
+  granted: (lock: unknown) => void,
+  stolen: () => void,
+) => Promise<void>;
+
+async function holdUntil(
+  over: Promise<void>,
+  locks: LocksLike,
+  ...[name, options, granted, stolen]: Parameters<Hold>
+): Promise<void> {
+  let isHeld = false;
+  try {
+    await locks.request(name, options, (lock) => {
+      isHeld = lock !== null;
+      granted(lock);
+      return isHeld ? over : undefined;
+    });
+  } catch (thrown) {
+    if (!isHeld) throw thrown;
+    stolen();
+  }
+}
+
+/** Its grant to a tab is the notice of our death. Resolves when it is held. */
+function holdHostLock(hold: Hold, epoch: string, stolen: () => void, log: Realm["log"]): Promise<void> {
   return new Promise((resolve) => {
     const impatience = setTimeout(() => {
       log("warn", "the host's lock is not granted");
@@ -115,7 +148,7 @@ function holdHostLock(locks: LocksLike, epoch: string, stolen: () => void, log: 
       clearTimeout(impatience);
       resolve();
     };
-    holdForLife(locks, hostLock(epoch as Epoch), {}, settled, stolen).catch((thrown: unknown) => {
+    hold(hostLock(epoch as Epoch), {}, settled, stolen).catch((thrown: unknown) => {
       log("warn", `the host's lock cannot be held: ${String(thrown)}`);
       settled();
     });
@@ -126,37 +159,19 @@ function holdHostLock(locks: LocksLike, epoch: string, stolen: () => void, log: 
  * Of all generations of a name only the newest one's hosts serve. A page goes on to the next when a worker does not
  * answer it, which may well answer others: those have to come along, or two hosts would do the same work.
  */
-function succeed(locks: LocksLike, worker: string, superseded: () => void, log: Realm["log"]): void {
+function succeed(hold: Hold, worker: string, superseded: () => void, log: Realm["log"]): void {
   const failed = (thrown: unknown): void => log("warn", `no lock of a generation: ${String(thrown)}`);
-  for (const former of formerWorkerNames(worker))
-    holdForLife(
-      locks,
+  // Another release's host of this generation takes it: it is ours again when that one ends.
+  const keep = (former: string, options: { steal?: true }): void =>
+    void hold(
       former,
-      { steal: true },
+      options,
       () => {},
-      () => {},
+      () => keep(former, {}),
     ).catch(failed);
-  const options = { mode: "shared", ifAvailable: true } as const;
-  holdForLife(locks, worker, options, (lock) => lock === null && superseded(), superseded).catch(failed);
-}
-
-/** Until this realm ends, unless it is stolen. Rejects where locks are refused. */
-async function holdForLife(
-  locks: LocksLike,
-  name: string,
-  options: Parameters<LocksLike["request"]>[1],
-  granted: (lock: unknown) => void,
-  stolen: () => void,
-): Promise<void> {
-  let isHeld = false;
-  try {
-    await locks.request(name, options, (lock) => {
-      isHeld = lock !== null;
-      granted(lock);
-      return isHeld ? new Promise<void>(() => {}) : undefined;
-    });
-  } catch (thrown) {
-    if (!isHeld) throw thrown;
-    stolen();
-  }
+  const granted = (lock: unknown): void => {
+    if (lock === null) superseded();
+    else for (const former of formerWorkerNames(worker)) keep(former, { steal: true });
+  };
+  hold(worker, { mode: "shared", ifAvailable: true }, granted, superseded).catch(failed);
 }

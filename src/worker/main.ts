@@ -14,8 +14,9 @@ const ticks = new MessageChannel();
 const waiting: (() => void)[] = [];
 ticks.port1.onmessage = () => waiting.shift()?.();
 
+/** Pages that have been told of its holder's end, and stand still, have it together. */
 const isLockFree = (name: string): Promise<boolean> =>
-  navigator.locks.request(name, { ifAvailable: true }, async (lock) => lock !== null);
+  navigator.locks.request(name, { ifAvailable: true, mode: "shared" }, async (lock) => lock !== null);
 
 /** The file may come from a `blob:`, whose address says nothing; a sandbox has no origin. */
 const page = self.origin === "null" ? self.location.href : self.origin;

@@ -3,7 +3,7 @@ import { IDBFactory as FakeFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { HostMode } from "../../protocol/session-api.ts";
 import type { ConnectOptions, Session } from "../api.ts";
-import { connectOn } from "../connect.ts";
+import { connectOn, createPages } from "../connect.ts";
 import { type Comfy, createComfy } from "../testing/comfy.ts";
 import { copyOf, memoryStorage } from "../testing/storage.ts";
 import { codeOf, isAt, kindsOf, workflow } from "../testing/task.ts";
@@ -45,7 +45,7 @@ function openPage(storage: Storage = memoryStorage()) {
     randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
   };
   async function connect(options: Partial<ConnectOptions>): Promise<Session> {
-    const session = await connectOn(() => platform, new Map(), {
+    const session = await connectOn(() => platform, createPages(), {
       servers: ["http://comfy.test"],
       logger: "silent",
       worker: workerUrl,

@@ -7,7 +7,7 @@ import type { PortLike } from "../../worker/endpoint.ts";
 import { createHost } from "../../worker/host.ts";
 import { createLocks } from "../../world/locks.ts";
 import type { ConnectOptions } from "../api.ts";
-import { connectOn, type Pages } from "../connect.ts";
+import { connectOn, createPages } from "../connect.ts";
 import type { HostPort, Platform } from "../platform.ts";
 import { createChannels } from "./channels.ts";
 import { type Comfy, createComfy } from "./comfy.ts";
@@ -153,7 +153,7 @@ export function createBrowser({
     /** A page of a tab; `storage` is the tab's, handed on by a reload and copied by a duplication. */
     openPage(storage: Storage = memoryStorage(), more: Partial<Platform> = {}) {
       const realm = locks.openRealm();
-      const known: Pages = new Map();
+      const known = createPages();
       const hear = {
         pagehide: new Set<(persisted: boolean) => void>(),
         pageshow: new Set<(persisted: boolean) => void>(),
@@ -189,7 +189,7 @@ export function createBrowser({
       const page = {
         storage,
         platform,
-        pages: known,
+        pages: known.open,
         hear,
         ports,
         connect: (options: Partial<ConnectOptions> = {}) =>

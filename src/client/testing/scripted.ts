@@ -28,8 +28,10 @@ export function scriptedRealm(script: Script = {}, epoch = "scripted") {
         const method: SessionMethod = data.path[0];
         const args = data.argumentList.map(({ value }: { value: string }) => value);
         calls.push({ method, args });
+        const reply = (value: unknown): void => port.postMessage({ id: data.id, type: "RAW", value });
         const answer = answers[method]?.(...args);
-        if (answer) port.postMessage({ id: data.id, type: "RAW", value: answer });
+        if (answer instanceof Promise) void answer.then(reply);
+        else if (answer) reply(answer);
       };
     },
     die() {
