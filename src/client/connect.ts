@@ -29,7 +29,7 @@ const pages = createPages();
  * each; later ones may name more servers. The logger is the first one's.
  *
  * @throws {@link ComfyTabsError} `invalid-option` — also when a later call wants another mode, worker or
- *   previews than the first, or calls another server, or the same with other options, by a known id; `timeout` — no handshake within 15 s;
+ *   previews than the first, or calls another server, or the same with other options, by a known id; `timeout` — no handshake within some 15 s;
  *   `unsupported-environment` — not a page, or no worker can be had; `version-mismatch`
  */
 export function connect(options: ConnectOptions): Promise<Session> {

@@ -28,6 +28,20 @@ function host({ waits = false } = {}) {
   );
   return { asked, carry, rest, stop, hung: () => hung, methods: () => asked.map(({ method }) => method) };
 }
+/** For the tests of one `describe`, which say themselves when time is to stand still. */
+let browser: Browser;
+function useBrowser(): void {
+  beforeEach(() => {
+    vi.useRealTimers();
+    browser = createBrowser();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    browser.end();
+  });
+}
+/** Of the workers that were made. */
+const names = () => browser.made.map(({ name }) => name);
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
 describe("a call that is not answered", () => {
@@ -151,12 +165,7 @@ describe("the generation of a worker's name", () => {
 });
 
 describe("a worker that hangs", () => {
-  let browser: Browser;
-  beforeEach(() => {
-    vi.useRealTimers();
-    browser = createBrowser();
-  });
-  afterEach(() => browser.end());
+  useBrowser();
 
   test("is left by every tab for one of the next generation, and calls are repeated there", async () => {
     const mute = scriptedRealm({ diagnostics: () => undefined });
@@ -180,16 +189,7 @@ describe("a worker that hangs", () => {
 });
 
 describe("a worker that is busy", () => {
-  let browser: Browser;
-  beforeEach(() => {
-    vi.useRealTimers();
-    browser = createBrowser();
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-    browser.end();
-  });
-  const names = () => browser.made.map(({ name }) => name);
+  useBrowser();
 
   /** With time for messages between. */
   async function passSlowly(seconds: number): Promise<void> {
@@ -239,15 +239,7 @@ describe("a worker that is busy", () => {
 });
 
 describe("a worker that does not answer one page, and answers others", () => {
-  let browser: Browser;
-  beforeEach(() => {
-    vi.useRealTimers();
-    browser = createBrowser();
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-    browser.end();
-  });
+  useBrowser();
 
   /** A page whose next ports died with the worker that they led to: nobody answers, and nobody tells. */
   function pageWithDeadPorts(count: number) {
@@ -263,7 +255,6 @@ describe("a worker that does not answer one page, and answers others", () => {
     };
     return page;
   }
-  const names = () => browser.made.map(({ name }) => name);
 
   test("is called by the same name once more after five seconds", async () => {
     const anna = await browser.openPage().connect();
